@@ -1,0 +1,80 @@
+"""Layers that are one product or one table."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from fdl.checks import require_float, require_integer, require_shape
+from fdl.nn.channels import per_channel
+from fdl.nn.initializers import Initializer, lecun_normal, normal, zeros
+from fdl.nn.layer import Layer, layer, pure
+
+
+@layer
+def dense(
+    in_dim: int,
+    out_dim: int,
+    *,
+    use_bias: bool = True,
+    kernel_init: Initializer = lecun_normal(),
+    bias_init: Initializer = zeros(),
+) -> Layer:
+    """Affine map of the last axis.  (..., in_dim) -> (..., out_dim)"""
+
+    def init(key):
+        kernel_key, bias_key = jax.random.split(key)
+        kernel = {"kernel": kernel_init(kernel_key, (in_dim, out_dim))}
+        return kernel | {"bias": bias_init(bias_key, (out_dim,))} if use_bias else kernel
+
+    def apply(params, x):
+        require_float(x)
+        require_shape(x, ..., in_dim)
+        y = x @ params["kernel"]
+        return y + per_channel(params["bias"], y) if use_bias else y
+
+    return pure(init, apply)
+
+
+@layer
+def maxout(in_dim: int, out_dim: int, *, pieces: int = 2, kernel_init: Initializer = lecun_normal()) -> Layer:
+    """The largest of `pieces` affine maps, unit by unit.  (..., in_dim) -> (..., out_dim)
+
+    https://arxiv.org/abs/1302.4389; one convex, piecewise linear function a unit.
+    """
+    affine = dense(in_dim, pieces * out_dim, kernel_init=kernel_init)
+
+    def apply(params, state, x, *, key=None, train=False):
+        y, state = affine.apply(params, state, x)
+        return y.reshape(*y.shape[:-1], pieces, out_dim).max(-2), state
+
+    return Layer(affine.init, apply, is_pure=True)
+
+
+@layer
+def embedding(vocab: int, dim: int, *, table_init: Initializer = normal(1.0)) -> Layer:
+    """A row of a table for each token.  int (...) -> (..., dim)
+
+    A token outside [0, vocab) gives NaN, so that it cannot pass in silence.  The table may serve as output layer too:
+    h @ embed.params["table"].T
+    """
+
+    def init(key):
+        return {"table": table_init(key, (vocab, dim))}
+
+    def apply(params, tokens):
+        require_integer(tokens, "tokens", "embedding looks up integers; for real numbers use dense")
+        return params["table"].at[tokens].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+
+    return pure(init, apply)
+
+
+@layer
+def parameter(*shape: int, value_init: Initializer = zeros()) -> Layer:
+    """A trained array by itself.  () -> shape"""
+    return pure(lambda key: {"value": value_init(key, shape)}, lambda params: params["value"])
+
+
+def flatten(x):
+    """All axes but the first as one.  (batch, ...) -> (batch, size)"""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))

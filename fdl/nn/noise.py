@@ -1,0 +1,49 @@
+"""Layers that draw noise in training and do nothing otherwise."""
+
+import jax
+import jax.numpy as jnp
+
+from fdl.checks import require_float
+from fdl.nn.layer import Layer, layer
+
+
+@layer
+def dropout(rate: float) -> Layer:
+    """Set each value to zero with probability `rate` and divide the others by 1 - rate.  (...) -> same shape
+
+    https://arxiv.org/abs/1207.0580, in the inverted form, so that evaluation does nothing.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate is the probability of removal, in [0, 1), got {rate}")
+
+    def draw(key, x):
+        keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+        return jnp.where(keep, x / (1 - rate), 0)
+
+    return _noisy(draw if rate else None, "dropout")
+
+
+@layer
+def gaussian_noise(std: float) -> Layer:
+    """Add normal noise of this standard deviation.  (...) -> same shape"""
+    if std < 0:
+        raise ValueError(f"std must be 0 or more, got {std}")
+
+    def draw(key, x):
+        return x + std * jax.random.normal(key, x.shape, x.dtype)
+
+    return _noisy(draw if std else None, "gaussian_noise")
+
+
+def _noisy(draw, kind: str) -> Layer:
+    """The layer of draw(key, x) in training.  A missing key is an error: noise is never off in silence."""
+
+    def apply(params, state, x, *, key=None, train=False):
+        require_float(x)
+        if not train or draw is None:
+            return x, state
+        if key is None:
+            raise ValueError(f"{kind} needs a key in training: apply(params, state, x, key=key, train=True)")
+        return draw(key, x), state
+
+    return Layer(lambda key: ({}, {}), apply)
