@@ -114,18 +114,20 @@ def require_like(
     tree: Tree, like: Tree, name: str = "tree", wanted: str = "wanted tree", *, dtypes: bool = True
 ) -> None:
     """Raise TreeError unless both have the same paths, shapes and (if dtypes) element types; names the first wrong."""
-    have, want = flatten(tree), flatten(like)
-    seen = describe if dtypes else jnp.shape
-    wrong = [f"{path}: missing, expected {describe(leaf)}" for path, leaf in want.items() if path not in have]
-    wrong += [f"{path}: unexpected {describe(leaf)}" for path, leaf in have.items() if path not in want]
-    wrong += [
-        f"{path}: expected {describe(want[path])}, got {describe(have[path])}"
-        for path in want
-        if path in have and seen(have[path]) != seen(want[path])
-    ]
+    wrong = differences(flatten(tree), flatten(like), dtypes=dtypes)
     if wrong:
         more = f"\n  and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise TreeError(f"the {name} do not fit the {wanted}:\n  " + "\n  ".join(wrong[:8]) + more)
+
+
+def differences(have: Mapping[str, Any], want: Mapping[str, Any], *, dtypes: bool = True) -> list[str]:
+    """A line for each path that is missing, unexpected, or of another shape or (if dtypes) element type."""
+    seen = describe if dtypes else jnp.shape
+    missing = [f"{path}: missing, expected {describe(leaf)}" for path, leaf in want.items() if path not in have]
+    unexpected = [f"{path}: unexpected {describe(leaf)}" for path, leaf in have.items() if path not in want]
+    both = [(path, have[path], want[path]) for path in want if path in have]
+    other = [f"{path}: expected {describe(b)}, got {describe(a)}" for path, a, b in both if seen(a) != seen(b)]
+    return missing + unexpected + other
 
 
 def count(tree: Tree) -> int:
@@ -179,7 +181,7 @@ def digest(tree: Tree) -> str:
     state = hashlib.sha256()
     for path, leaf in flatten(tree).items():
         array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
-        state.update(f"{path} {array.dtype} {array.shape}\n".encode() + np.ascontiguousarray(array).tobytes())
+        state.update(f"{path} {array.dtype} {array.shape}\n".encode() + array.tobytes())
     return state.hexdigest()
 
 

@@ -1,0 +1,45 @@
+"""Train a small network on handwritten digits, offline, in seconds:  python examples/digits.py [--resume]"""
+
+import sys
+import time
+
+import jax
+
+from fdl import data, losses, metrics, nn, optim, train, tree
+
+EPOCHS, RUN = 20, "runs/digits"
+train_set, test_set = data.digits()
+train_set, valid_set = data.hold_out(train_set, 137)
+moments = data.fit_moments(train_set["image"])
+model = nn.serial(nn.flatten, nn.dense(64, 128), nn.relu, nn.dropout(0.2), nn.dense(128, 10))
+optimizer = optim.adamw(1e-3, weight_decay=1e-2)
+
+
+def loss_fn(params, state, batch, key):
+    x = data.standardise(batch["image"], moments)
+    logits, state = model.apply(params, state, x, key=key, train=True)
+    return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
+
+
+def predict(params, state, batch):
+    return model.apply(params, state, data.standardise(batch["image"], moments))[0], batch["label"]
+
+
+step = train.make_train_step(loss_fn, optimizer)
+evaluate = train.make_evaluate(predict, {"correct": metrics.correct()})
+batches = data.shuffled(train_set, batch=64, seed=0)
+state = train.init_state(model.init, optimizer, seed=0)
+if "--resume" in sys.argv:
+    state, _ = train.checkpoint.restore(RUN, state)
+
+print(f"device {jax.devices()[0].device_kind}, jax {jax.__version__}\n{tree.table(state.params)}")
+while (epoch := int(state.step) // batches.steps_per_epoch) < EPOCHS:
+    start = time.perf_counter()
+    state, log = train.run(step, state, batches, batches.steps_per_epoch)
+    speed = batches.steps_per_epoch * batches.batch / (time.perf_counter() - start)
+    valid = evaluate(state, valid_set)["correct"]
+    print(f"epoch {epoch + 1:2}  loss {log['loss'].mean():.4f}  valid {valid}/137  {speed:,.0f} examples/s")
+    train.checkpoint.save(RUN, state)
+
+print(f"test {evaluate(state, test_set)['correct']}/360  params {tree.digest(state.params)[:16]}")
+print(f"checkpoint in {RUN}\nresume with: python examples/digits.py --resume")

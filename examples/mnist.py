@@ -1,0 +1,110 @@
+"""Three classics on MNIST:  python examples/mnist.py --model softmax|mlp|cnn [--seeds 3] [--epochs N] [--record FILE]
+
+Design decisions are made on the last 5,000 training images; the test set is opened once per run, at its end.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from fdl import data, losses, metrics, nn, optim, train, tree
+
+
+class Recipe(NamedTuple):
+    """A model and how it is trained; pass is the test error to reach, in percent, as the mean over seeds."""
+
+    model: nn.Layer
+    optimizer: object  # a function of the number of steps
+    epochs: int
+    batch: int
+    pass_error: float
+
+
+SOFTMAX = nn.serial(nn.flatten, nn.dense(784, 10, kernel_init=nn.zeros()))
+MLP = nn.serial(nn.flatten, nn.dense(784, 800, kernel_init=nn.he_normal()), nn.relu, nn.dense(800, 10))
+CNN = nn.serial(
+    *(nn.conv(1, 32, 3, kernel_init=nn.he_normal()), nn.batch_norm(32), nn.relu, nn.max_pool(2)),
+    *(nn.conv(32, 64, 3, kernel_init=nn.he_normal()), nn.batch_norm(64), nn.relu, nn.max_pool(2)),
+    *(nn.flatten, nn.dropout(0.4), nn.dense(7 * 7 * 64, 128, kernel_init=nn.he_normal()), nn.relu),
+    *(nn.dropout(0.4), nn.dense(128, 10)),
+)
+
+RECIPES = {
+    "softmax": Recipe(SOFTMAX, lambda steps: optim.adam(optim.cosine(2e-3, steps)), 30, 250, 7.8),
+    "mlp": Recipe(MLP, lambda steps: optim.sgd(optim.cosine(0.1, steps), momentum=0.9), 30, 100, 1.7),
+    "cnn": Recipe(CNN, lambda steps: optim.adamw(optim.cosine(2e-3, steps), weight_decay=1e-2), 8, 100, 0.8),
+}
+
+
+def train_once(recipe: Recipe, epochs: int, seed: int) -> dict:
+    """One run: test error in percent, steps, seconds, examples per second."""
+    full, test_set = data.mnist()
+    train_set, valid_set = data.hold_out(full, 5000)
+    mean, std = 0.1307 * 255, 0.3081 * 255  # of the training pixels
+
+    def logits_of(params, state, batch, **mode):
+        return recipe.model.apply(params, state, (batch["image"].astype("float32") - mean) / std, **mode)
+
+    def loss_fn(params, state, batch, key):
+        logits, state = logits_of(params, state, batch, key=key, train=True)
+        return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
+
+    def predict(params, state, batch):
+        return logits_of(params, state, batch)[0], batch["label"]
+
+    batches = data.shuffled(train_set, batch=recipe.batch, seed=seed)
+    steps = epochs * batches.steps_per_epoch
+    optimizer = recipe.optimizer(steps)
+    state = train.init_state(recipe.model.init, optimizer, seed=seed)
+    step = train.make_train_step(loss_fn, optimizer)
+    measure = train.make_evaluate(predict, {"correct": metrics.correct()})
+    start = time.perf_counter()
+    state, history = train.fit(step, state, batches, steps=steps, evaluate=lambda s: measure(s, valid_set))
+    seconds = time.perf_counter() - start
+    correct = measure(state, test_set)["correct"]
+    print(
+        f"seed {seed}: test {correct}/10000, {steps} steps, {seconds:.1f} s, {steps * recipe.batch / seconds:,.0f} examples/s"
+    )
+    return {
+        "seed": seed,
+        "test_correct": correct,
+        "test_error_percent": (10000 - correct) / 100,
+        "valid_correct": history[-1]["correct"],
+        "steps": steps,
+        "seconds": round(seconds, 1),
+        "examples_per_second": round(steps * recipe.batch / seconds),
+        "params_sha256": tree.digest(state.params),
+    }
+
+
+def main() -> None:
+    """Run the seeds, print the mean beside the pass figure, record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=RECIPES, required=True)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--record", type=Path)
+    options = parser.parse_args()
+    recipe = RECIPES[options.model]
+    print(f"device {jax.devices()[0].device_kind}, jax {jax.__version__}\n{recipe.model}")
+    runs = [train_once(recipe, options.epochs or recipe.epochs, seed) for seed in range(options.seeds)]
+    errors = [run["test_error_percent"] for run in runs]
+    print(
+        f"{options.model}: mean test error {np.mean(errors):.2f} % over {len(runs)} seeds, to reach {recipe.pass_error} %"
+    )
+    if options.record:
+        machine = {"system": platform.machine(), "cpus": os.cpu_count(), "jax": jax.__version__}
+        result = {"model": str(recipe.model), "batch": recipe.batch, "pass_percent": recipe.pass_error}
+        result |= {"mean_test_error_percent": round(float(np.mean(errors)), 3), "machine": machine, "runs": runs}
+        options.record.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

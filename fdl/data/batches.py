@@ -1,0 +1,89 @@
+"""Batches as a pure function of the step, and examples in their own order for evaluation."""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.data.examples import count_examples, named_leaves, take
+from fdl.data.order import indices, permute, steps_per_epoch
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Shuffled batches: batch number `step` is `batches(step)`, with equal bits on the host, on a device and in jit.
+
+    A pytree whose leaves are the examples, so that it passes through jit; batch and seed are static.  Make it with
+    `shuffled`, which checks.
+    """
+
+    examples: Any
+    batch: int = dataclasses.field(metadata={"static": True})
+    seed: int = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, step: Any) -> Any:
+        """The examples of batch number step.  NumPy examples and a concrete step are gathered on the host."""
+        return take(self.examples, indices(self.seed, step, size=self.size, batch=self.batch))
+
+    @property
+    def size(self) -> int:
+        """How many examples there are."""
+        return jax.tree.leaves(self.examples)[0].shape[0]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many whole batches one pass over the examples makes."""
+        return steps_per_epoch(self.size, self.batch)
+
+    def __repr__(self) -> str:
+        return f"Batches(size={self.size}, batch={self.batch}, seed={self.seed})"
+
+
+def shuffled(examples: Any, batch: int, seed: int = 0) -> Batches:
+    """Batches without replacement, in another order each epoch.
+
+    Raises TreeError for unequal leading axes, ValueError for no examples, batch < 1, or batch > the number of examples.
+    """
+    steps_per_epoch(count_examples(examples), batch)
+    permute(0, 1, seed)  # refuses a seed that is none
+    return Batches(examples, batch, seed)
+
+
+def in_order(examples: Any, batch: int) -> Iterator[tuple[Any, np.ndarray]]:
+    """Every example once, in order, as (batch, where).  All batches have one shape, so one compiled program serves all.
+
+    where is bool (batch,): False marks the padding of the last batch, which repeats the first example.
+    """
+    size = count_examples(examples)
+    steps_per_epoch(size, 1)
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, got {batch}")
+    return (_slice(examples, start, batch, size) for start in range(0, size, batch))
+
+
+def to_device(batches: Batches) -> Batches:
+    """The same batches with the examples on the default device.  Raises ValueError for integers that would be cut."""
+    for path, leaf in named_leaves(batches.examples).items():
+        _require_fits(path, leaf)
+    return dataclasses.replace(batches, examples=jax.device_put(batches.examples))
+
+
+def _slice(examples: Any, start: int, batch: int, size: int) -> tuple[Any, np.ndarray]:
+    rows = np.arange(start, start + batch)
+    where = rows < size
+    return take(examples, np.where(where, rows, 0).astype(np.int32)), where
+
+
+def _require_fits(path: str, leaf: Any) -> None:
+    """JAX without x64 keeps the low 32 bits of a 64-bit integer in silence: 2**33 would become 0."""
+    narrow = jax.dtypes.canonicalize_dtype(leaf.dtype)
+    if not np.issubdtype(narrow, np.integer) or narrow == leaf.dtype:
+        return
+    low, high = int(leaf.min()), int(leaf.max())
+    bounds = np.iinfo(narrow)
+    if low < bounds.min or high > bounds.max:
+        raise ValueError(f"{path} must fit in {narrow}, got {leaf.dtype} from {low} to {high}; enable x64 or recode it")

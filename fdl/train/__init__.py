@@ -1,0 +1,25 @@
+"""Training as a fold: states, steps, loops, evaluation, checkpoints."""
+
+from fdl.train import checkpoint
+from fdl.train.evaluate import make_evaluate
+from fdl.train.fit import EarlyStopping, fit
+from fdl.train.history import History
+from fdl.train.loop import NonFiniteError, run
+from fdl.train.progress import Progress
+from fdl.train.state import TrainState, init_state
+from fdl.train.step import Step, make_train_step
+
+__all__ = [
+    "TrainState",
+    "init_state",
+    "Step",
+    "make_train_step",
+    "run",
+    "fit",
+    "EarlyStopping",
+    "History",
+    "NonFiniteError",
+    "Progress",
+    "make_evaluate",
+    "checkpoint",
+]

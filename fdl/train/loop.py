@@ -1,0 +1,91 @@
+"""training = fold(step, state, batches): many steps per dispatch, with the same bits wherever the data lies."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from fdl.data import Batches, prefetch, to_device
+from fdl.train.step import Step
+from fdl.tree import nbytes
+
+STACKED = 8  # batches sent to the device together when the data stays on the host
+RESIDENT_BYTES = 2**30
+SECONDS_PER_DISPATCH = 0.5  # so that an interrupt is answered and progress is seen
+
+
+class NonFiniteError(FloatingPointError):
+    """The loss became NaN or infinite; `step` is where, `metrics` what was measured there."""
+
+    def __init__(self, step: int, metrics: dict[str, float]):
+        shown = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+        super().__init__(
+            f"the loss is not finite at step {step}: {shown}; nothing was saved since. "
+            "Lower the learning rate, clip gradients (optim.clip_by_global_norm), or look at the data of this step"
+        )
+        self.step, self.metrics = step, metrics
+
+
+def run(
+    step: Step, state: Any, batches: Batches | Callable[[int], Any], steps: int, *, resident: bool | None = None
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Take `steps` steps; returns the state and the metrics of every step, each (steps,).
+
+    Batch k is batches(k).  `Batches` of up to 1 GiB are held on the device (resident=None decides by size) and drawn
+    inside the compiled loop; other batches are made by a background thread.  Same bits both ways.
+    Raises NonFiniteError at the first step whose loss is NaN or infinite.
+    """
+    rows: list[dict[str, np.ndarray]] = []
+    after = state
+    for after, metrics in dispatches(step, state, batches, steps, resident=resident):  # noqa: B007
+        rows.append(metrics)
+    return after, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+
+def dispatches(
+    step: Step, state: Any, batches: Batches | Callable[[int], Any], steps: int, *, resident: bool | None = None
+) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
+    """The same run, dispatch by dispatch: yields the state so far and the metrics of the steps since the last."""
+    if resident is None:
+        resident = isinstance(batches, Batches) and nbytes(batches.examples) <= RESIDENT_BYTES
+    if resident and not isinstance(batches, Batches):
+        raise TypeError("only data.Batches can be resident; leave resident out to draw batches on the host")
+    sources = itertools.repeat((to_device(batches), step.length)) if resident else _stacks(batches, state, steps)
+    first, done, allowed = int(state.step), 0, 1
+    while done < steps:
+        source, most = next(sources)
+        start = time.perf_counter()
+        count = min(steps - done, most, allowed) if resident else min(steps - done, most)
+        state, log = step.many(state, source, count)
+        metrics = {name: np.asarray(rows)[:count] for name, rows in log.items()}
+        # The first dispatch compiled, so it says nothing of the speed; later ones grow towards the wanted duration.
+        seconds = time.perf_counter() - start
+        allowed = 4 if not done else max(1, min(step.length, 4 * count, int(count * SECONDS_PER_DISPATCH / seconds)))
+        _require_finite(first + done, metrics)
+        done += count
+        yield state, metrics
+
+
+def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Iterator[tuple[Any, int]]:
+    """(stack of STACKED batches on the device, how many of them count), made ahead by a background thread."""
+    first = int(state.step)
+
+    def stack_from(start: int) -> Any:
+        real = min(STACKED, first + steps - start)
+        drawn = [batches(start + i) for i in range(real)]
+        drawn += drawn[-1:] * (STACKED - real)
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+
+    starts = range(first, first + steps, STACKED)
+    for stack in prefetch(stack_from, starts):
+        yield stack, STACKED
+
+
+def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
+    bad = np.flatnonzero(~np.isfinite(metrics["loss"])) if "loss" in metrics else ()
+    if len(bad):
+        at = int(bad[0])
+        raise NonFiniteError(first + at, {name: float(rows[at]) for name, rows in metrics.items() if rows.ndim == 1})

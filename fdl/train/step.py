@@ -1,0 +1,108 @@
+"""The heart of training: one step is a pure function (state, batch) -> (state, metrics), written in plain JAX."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from fdl.checks import DtypeError, ShapeError, TreeError, describe
+from fdl.compile import compile
+from fdl.optim import Transform, apply_updates
+from fdl.train.state import TrainState
+from fdl.tree import Tree, require_like
+
+Batch: TypeAlias = Any
+Metrics: TypeAlias = dict[str, jax.Array]
+LossFn: TypeAlias = Callable[[Tree, Tree, Batch, jax.Array], tuple[jax.Array, tuple[Tree, Metrics]]]
+
+
+class Step:
+    """A pure step, compiled: call it for one step, `many` for up to `length` of them in one dispatch.
+
+    The state given is donated: its memory is used for the state returned.
+    """
+
+    length = 256
+
+    def __init__(self, pure: Callable[[Any, Batch], tuple[Any, Metrics]]):
+        self.pure = pure
+        self._one = compile(pure, donate_argnums=(0,))
+        self._many = compile(self._loop, donate_argnums=(0,))
+
+    def __call__(self, state: Any, batch: Batch) -> tuple[Any, Metrics]:
+        """One step.  Raises ValueError if the state was given before: keep the one that is returned."""
+        return _explain_donation(self._one, state, batch)
+
+    def many(self, state: Any, source: Any, count: int) -> tuple[Any, Metrics]:
+        """The first `count` steps from this source of batches; metrics are stacked, (length,), valid up to count.
+
+        source(step) gives a batch, or source is a stack of batches along the leading axis of its leaves.
+        One program serves every count, so where a run is cut changes no bit of it.
+        """
+        return _explain_donation(self._many, state, source, jnp.asarray(count, jnp.int32))
+
+    def _loop(self, state, source, count):
+        first = state.step
+
+        def batch_at(step):
+            batch = source(step) if callable(source) else jax.tree.map(lambda a: a[step - first], source)
+            # The barrier keeps the compiler from melting the step into the data source: same bits from either.
+            return jax.lax.optimization_barrier(batch)
+
+        def body(i, carried):
+            state, log = carried
+            state, metrics = self.pure(state, batch_at(state.step))
+            return state, jax.tree.map(lambda rows, row: rows.at[i].set(row), log, metrics)
+
+        one = jax.eval_shape(lambda: self.pure(state, batch_at(first))[1])
+        log = jax.tree.map(lambda row: jnp.zeros((self.length, *row.shape), row.dtype), one)
+        return jax.lax.fori_loop(0, count, body, (state, log))
+
+
+def make_train_step(loss_fn: LossFn, optimizer: Transform) -> Step:
+    """The step of loss_fn(params, state, batch, key) -> (loss, (new_state, metrics)) under this optimizer.
+
+    Step k draws its noise from fold_in(state.key, k), so a run is a pure function of seed and step.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+
+        def loss_of(params):
+            return _checked(loss_fn(params, state.state, batch, key), state.state)
+
+        (loss, (carried, metrics)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = optimizer.update(
+            grads, state.opt_state, state.params, value=loss, grad=grads, value_fn=lambda params: loss_of(params)[0]
+        )
+        params = apply_updates(state.params, updates)
+        return TrainState(state.step + 1, state.key, params, carried, opt_state), {"loss": loss, **metrics}
+
+    return Step(step)
+
+
+def _checked(result: Any, before: Tree) -> tuple:
+    """What loss_fn returned, if it is of the right form."""
+    try:
+        loss, (carried, metrics) = result
+    except (TypeError, ValueError):
+        raise TreeError("loss_fn must return (loss, (new_state, metrics))") from None
+    if jnp.shape(loss) != ():
+        raise ShapeError(f"the loss must be one number, got {describe(loss)}; take the mean over the batch")
+    if not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+        raise DtypeError(f"the loss must be floating point, got {describe(loss)}")
+    require_like(carried, before, "state returned by loss_fn", "state given to it; return the state from model.apply")
+    return loss, (carried, metrics)
+
+
+def _explain_donation(compiled: Callable, state: Any, *args: Any) -> Any:
+    try:
+        return compiled(state, *args)
+    except (RuntimeError, ValueError) as error:
+        if "deleted" not in str(error) and "donated" not in str(error):
+            raise
+        raise ValueError(
+            "this state was given to an earlier step, which reused its memory; "
+            "keep the state that the step returns: state, metrics = step(state, batch)"
+        ) from error

@@ -1,0 +1,267 @@
+"""Laws that every layer keeps.  One list, one place: a new layer is one line in LAYERS."""
+
+import pickle
+from functools import cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from fdl import nn, tree
+from fdl.checks import ShapeError
+from fdl.nn.convolve import convolve
+
+KEY = jax.random.key(0)
+
+
+class Case(NamedTuple):
+    layer: nn.Layer
+    shape: tuple  # of one example, without the batch axis
+    width_matters: bool = True  # a wrong last axis is an error
+    noisy: bool = False
+    batched_moments: bool = False  # in training an output depends on the whole batch
+    tokens: int = 0  # integer input below this number
+
+
+def twice(x, body):
+    return body(x) + x
+
+
+LAYERS = {
+    "dense": Case(nn.dense(5, 3), (5,)),
+    "dense on axes": Case(nn.dense(5, 3, use_bias=False), (2, 4, 5)),
+    "maxout": Case(nn.maxout(5, 3, pieces=3), (5,)),
+    "embedding": Case(nn.embedding(7, 3), (4,), width_matters=False, tokens=7),
+    "conv 1d": Case(nn.conv(3, 4, (3,)), (7, 3)),
+    "conv 2d": Case(nn.conv(3, 4, 3, stride=2, padding=1), (5, 6, 3)),
+    "conv 2d grouped": Case(nn.conv(4, 6, (3, 2), groups=2, padding="valid"), (5, 6, 4)),
+    "conv 2d depthwise": Case(nn.conv(4, 4, 3, groups=4), (5, 5, 4)),
+    "conv 2d dilated": Case(nn.conv(2, 3, 3, dilation=2), (6, 5, 2)),
+    "conv 3d": Case(nn.conv(2, 2, (2, 2, 2)), (3, 4, 3, 2)),
+    "max pool": Case(nn.max_pool(2), (4, 6, 3), width_matters=False),
+    "max pool overlapping": Case(nn.max_pool(3, stride=2, padding=1), (5, 7, 2), width_matters=False),
+    "average pool": Case(nn.average_pool(2), (4, 6, 3), width_matters=False),
+    "average pool overlapping": Case(nn.average_pool((3, 2), stride=1, padding="same"), (4, 5, 2), width_matters=False),
+    "batch norm": Case(nn.batch_norm(4), (3, 4), batched_moments=True),
+    "layer norm": Case(nn.layer_norm(4), (3, 4)),
+    "dropout": Case(nn.dropout(0.4), (6,), width_matters=False, noisy=True),
+    "gaussian noise": Case(nn.gaussian_noise(0.5), (6,), width_matters=False, noisy=True),
+    "function": Case(nn.function(nn.tanh), (6,), width_matters=False),
+    "serial": Case(nn.serial(nn.dense(5, 4), nn.relu, nn.dropout(0.2), nn.dense(4, 3)), (5,), noisy=True),
+    "wire": Case(nn.wire(twice, body=nn.dense(5, 5)), (5,)),
+    "residual": Case(nn.residual(nn.layer_norm(5), nn.dense(5, 5)), (5,)),
+    "parallel": Case(nn.parallel(nn.dense(5, 3), nn.dense(5, 3), join=jnp.add), (5,)),
+    "repeat": Case(nn.repeat(nn.serial(nn.dense(5, 5), nn.dropout(0.1)), 3), (5,), noisy=True),
+    "remat": Case(nn.remat(nn.serial(nn.dense(5, 4), nn.batch_norm(4))), (5,), batched_moments=True),
+}
+
+every_layer = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
+
+
+@cache
+def made(case):
+    return case.layer.init(KEY)
+
+
+def batch_of(case, size=4, dtype=jnp.float32):
+    if case.tokens:
+        return jax.random.randint(KEY, (size, *case.shape), 0, case.tokens)
+    return jax.random.normal(KEY, (size, *case.shape), dtype)
+
+
+def forward(case, params, state, x, train=False):
+    return case.layer.apply(params, state, x, key=KEY if train else None, train=train)
+
+
+def assert_close(a, b, **tolerance):
+    jax.tree.map(partial(np.testing.assert_allclose, **({"rtol": 2e-5, "atol": 2e-6} | tolerance)), a, b)
+
+
+@every_layer
+@pytest.mark.parametrize("train", [False, True])
+def test_the_same_call_gives_the_same_bits_and_jit_gives_the_same_values(case, train):
+    params, state = made(case)
+    one = forward(case, params, state, batch_of(case), train)
+    jax.tree.map(np.testing.assert_array_equal, one, forward(case, params, state, batch_of(case), train))
+    assert_close(jax.jit(partial(forward, case, train=train))(params, state, batch_of(case)), one)
+
+
+@every_layer
+def test_shapes_are_known_without_computing_and_state_keeps_its_structure(case):
+    describe = partial(jax.tree.map, lambda leaf: (leaf.shape, leaf.dtype))
+    assert describe(jax.eval_shape(case.layer.init, KEY)) == describe(made(case))
+    params, state = made(case)
+    for train in (False, True):
+        _, after = forward(case, params, state, batch_of(case), train)
+        assert describe(after) == describe(state)
+    _, after = forward(case, params, state, batch_of(case))
+    jax.tree.map(np.testing.assert_array_equal, after, state)
+
+
+@every_layer
+def test_trees_are_nested_dicts_of_arrays_without_empty_branches(case):
+    for made_tree in made(case):
+        assert tree.unflatten(tree.flatten(made_tree)).keys() == made_tree.keys()
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(made_tree))
+
+        def walk(node):
+            if isinstance(node, dict):
+                for name, inner in node.items():
+                    assert isinstance(name, str)
+                    assert name
+                    assert not isinstance(inner, dict) or inner
+                    walk(inner)
+
+        walk(made_tree)
+
+
+@every_layer
+def test_prints_compares_and_pickles_by_value(case):
+    if case.layer.call.kind == "parallel":
+        pytest.importorskip("jax.numpy")  # jnp.add is a ufunc: it pickles by name
+    again = pickle.loads(pickle.dumps(case.layer))
+    assert again == case.layer
+    assert hash(again) == hash(case.layer)
+    assert repr(again) == repr(case.layer)
+    jax.tree.map(np.testing.assert_array_equal, again.init(KEY), made(case))
+
+
+@every_layer
+def test_a_batch_is_its_examples_stacked_in_evaluation(case):
+    params, state = made(case)
+    x = batch_of(case)
+    whole = forward(case, params, state, x)[0]
+    alone = jnp.concatenate([forward(case, params, state, x[i : i + 1])[0] for i in range(len(x))])
+    assert_close(whole, alone)
+
+
+@every_layer
+def test_vmap_adds_an_axis(case):
+    params, state = made(case)
+    x = jnp.stack([batch_of(case), 2 * batch_of(case) if not case.tokens else batch_of(case)])
+    mapped = jax.vmap(lambda x: forward(case, params, state, x)[0])(x)
+    assert_close(mapped, jnp.stack([forward(case, params, state, row)[0] for row in x]))
+
+
+@every_layer
+def test_vmap_over_parameters_is_an_ensemble(case):
+    params, state = jax.vmap(case.layer.init)(jax.random.split(KEY, 2))
+    x = batch_of(case)
+    both = jax.vmap(lambda p, s: forward(case, p, s, x)[0], axis_size=2)(params, state)
+    assert both.shape[0] == 2
+    second = jax.tree.map(lambda leaf: leaf[1], (params, state))
+    assert_close(both[1], forward(case, *second, x)[0])
+
+
+def loss_of(case, params, state, x, train=True):
+    y, _ = forward(case, params, state, x, train)
+    weights = jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape).astype(y.dtype)
+    return jnp.sum(y * weights)
+
+
+@every_layer
+def test_gradients_are_those_of_finite_differences(case):
+    with jax.enable_x64(True):
+        params, state = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), made(case))
+        x = batch_of(case, dtype=jnp.float64)
+        free = {"params": params} if case.tokens else {"params": params, "x": x}
+
+        def loss(free):
+            return loss_of(case, free["params"], state, free.get("x", x))
+
+        directions = jax.tree.map(lambda leaf: jnp.sin(jnp.arange(leaf.size) + 1.0).reshape(leaf.shape), free)
+        step = 1e-6
+        move = lambda t: jax.tree.map(lambda leaf, d: leaf + t * d, free, directions)
+        slope = (loss(move(step)) - loss(move(-step))) / (2 * step)
+        grads = jax.jit(jax.grad(loss))(free)
+        assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
+        inner = sum(jnp.sum(g * d) for g, d in zip(jax.tree.leaves(grads), jax.tree.leaves(directions)))
+        np.testing.assert_allclose(inner, slope, rtol=1e-5, atol=1e-7)
+
+
+@every_layer
+def test_runs_inside_scan_and_remat_with_gradients(case):
+    params, state = made(case)
+    x = batch_of(case)
+
+    def total(params):
+        def body(carried, _):
+            y, carried = forward(case, params, carried, x, train=True)
+            return carried, jnp.sum(y)
+
+        return jnp.sum(jax.lax.scan(jax.checkpoint(body), state, None, length=2)[1])
+
+    value, grads = jax.jit(jax.value_and_grad(total))(params)
+    first, state = forward(case, params, state, x, train=True)
+    second, _ = forward(case, params, state, x, train=True)
+    assert_close(value, jnp.sum(first) + jnp.sum(second), rtol=1e-4, atol=1e-4)
+    assert jax.tree.structure(grads) == jax.tree.structure(params)
+
+
+@every_layer
+def test_runs_inside_shard_map(case):
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    params, state = made(case)
+    split = jax.shard_map(
+        lambda p, s, x: forward(case, p, s, x)[0],
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec(), PartitionSpec("data")),
+        out_specs=PartitionSpec("data"),
+    )
+    assert_close(jax.jit(split)(params, state, batch_of(case)), forward(case, params, state, batch_of(case))[0])
+
+
+@every_layer
+def test_sixteen_bits_in_sixteen_bits_out(case):
+    params, state = made(case)
+    x = batch_of(case, dtype=jnp.bfloat16)
+    y, after = forward(case, tree.cast(params, jnp.bfloat16), state, x, train=True)
+    assert y.dtype == jnp.bfloat16
+    assert jax.tree.map(jnp.result_type, after) == jax.tree.map(jnp.result_type, state)
+    wide, _ = forward(case, params, state, x if case.tokens else x.astype(jnp.float32), train=True)
+    np.testing.assert_allclose(y.astype(jnp.float32), wide, rtol=0.1, atol=0.1)
+
+
+@every_layer
+def test_a_wrong_width_names_the_place(case):
+    if not case.width_matters:
+        return
+    params, state = made(case)
+    wrong = jnp.ones((4, *case.shape[:-1], case.shape[-1] + 1))
+    with pytest.raises(ShapeError, match="must have shape") as caught:
+        nn.serial(body=case.layer).apply({"body": params}, {"body": state} if state else {}, wrong)
+    assert any(note.startswith("in body") for note in caught.value.__notes__)
+
+
+@every_layer
+def test_evaluation_is_the_default_and_needs_no_key_and_noise_in_training_does(case):
+    params, state = made(case)
+    case.layer.apply(params, state, batch_of(case))
+    if case.noisy:
+        with pytest.raises(ValueError, match="needs a key in training"):
+            case.layer.apply(params, state, batch_of(case), train=True)
+        one, other = (
+            case.layer.apply(params, state, batch_of(case), key=k, train=True)[0] for k in jax.random.split(KEY)
+        )
+        assert not np.array_equal(one, other)
+
+
+def test_every_layer_of_the_package_stands_in_the_list():
+    kinds = {case.layer.call.kind for case in LAYERS.values()}
+    constructors = {
+        name
+        for name in nn.__all__
+        if getattr(getattr(nn, name), "__wrapped__", None) and _makes_a_layer(getattr(nn, name))
+    }
+    assert constructors - kinds == {"parameter"}  # takes no input: tests/nn/test_dense.py
+
+
+def _makes_a_layer(constructor):
+    return constructor.__wrapped__.__annotations__.get("return") is nn.Layer
+
+
+def test_plain_convolution_is_the_default_for_no_layer():
+    assert convolve.__kwdefaults__["plain"] is False
