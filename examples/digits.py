@@ -10,24 +10,23 @@ from fdl import data, losses, metrics, nn, optim, train, tree
 EPOCHS, RUN = 20, "runs/digits"
 train_set, test_set = data.digits()
 train_set, valid_set = data.hold_out(train_set, 137)
-moments = data.fit_moments(train_set["image"])
-model = nn.serial(nn.flatten, nn.dense(64, 128), nn.relu, nn.dropout(0.2), nn.dense(128, 10))
-optimizer = optim.adamw(1e-3, weight_decay=1e-2)
+batches = data.shuffled(train_set, batch=64, seed=0)
+body = nn.serial(nn.conv(1, 32, 3), nn.relu, nn.conv(32, 32, 3), nn.relu, nn.max_pool(2), nn.flatten)
+model = nn.serial(body=body, noise=nn.dropout(0.3), head=nn.dense(512, 10))
+optimizer = optim.adamw(optim.cosine(3e-3, EPOCHS * batches.steps_per_epoch), weight_decay=1e-2)
 
 
 def loss_fn(params, state, batch, key):
-    x = data.standardise(batch["image"], moments)
-    logits, state = model.apply(params, state, x, key=key, train=True)
+    logits, state = model.apply(params, state, batch["image"] / 16, key=key, train=True)
     return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
 
 
 def predict(params, state, batch):
-    return model.apply(params, state, data.standardise(batch["image"], moments))[0], batch["label"]
+    return model.apply(params, state, batch["image"] / 16)[0], batch["label"]
 
 
 step = train.make_train_step(loss_fn, optimizer)
 evaluate = train.make_evaluate(predict, {"correct": metrics.correct()})
-batches = data.shuffled(train_set, batch=64, seed=0)
 state = train.init_state(model.init, optimizer, seed=0)
 if "--resume" in sys.argv:
     state, _ = train.checkpoint.restore(RUN, state)

@@ -60,28 +60,26 @@ def train_once(recipe: Recipe, epochs: int, seed: int) -> dict:
         return logits_of(params, state, batch)[0], batch["label"]
 
     batches = data.shuffled(train_set, batch=recipe.batch, seed=seed)
-    steps = epochs * batches.steps_per_epoch
-    optimizer = recipe.optimizer(steps)
-    state = train.init_state(recipe.model.init, optimizer, seed=seed)
+    optimizer = recipe.optimizer(epochs * batches.steps_per_epoch)
     step = train.make_train_step(loss_fn, optimizer)
     measure = train.make_evaluate(predict, {"correct": metrics.correct()})
+    state = train.init_state(recipe.model.init, optimizer, seed=seed)
     start = time.perf_counter()
-    state, history = train.fit(step, state, batches, steps=steps, evaluate=lambda s: measure(s, valid_set))
+    state, history = train.fit(step, state, batches, epochs=epochs, evaluate=lambda s: measure(s, valid_set))
     seconds = time.perf_counter() - start
-    correct = measure(state, test_set)["correct"]
-    print(
-        f"seed {seed}: test {correct}/10000, {steps} steps, {seconds:.1f} s, {steps * recipe.batch / seconds:,.0f} examples/s"
-    )
-    return {
+    result = {
         "seed": seed,
-        "test_correct": correct,
-        "test_error_percent": (10000 - correct) / 100,
+        "test_correct": measure(state, test_set)["correct"],
         "valid_correct": history[-1]["correct"],
-        "steps": steps,
+        "steps": int(state.step),
         "seconds": round(seconds, 1),
-        "examples_per_second": round(steps * recipe.batch / seconds),
+        "examples_per_second": round(int(state.step) * recipe.batch / seconds),
         "params_sha256": tree.digest(state.params),
     }
+    print(
+        f"seed {seed}: test {result['test_correct']}/10000 ", *(f"{name} {result[name]}" for name in list(result)[2:6])
+    )
+    return result
 
 
 def main() -> None:
@@ -90,19 +88,17 @@ def main() -> None:
     parser.add_argument("--model", choices=RECIPES, required=True)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--record", type=Path)
+    parser.add_argument("--record", type=Path, help="write the result as JSON")
     options = parser.parse_args()
     recipe = RECIPES[options.model]
     print(f"device {jax.devices()[0].device_kind}, jax {jax.__version__}\n{recipe.model}")
     runs = [train_once(recipe, options.epochs or recipe.epochs, seed) for seed in range(options.seeds)]
-    errors = [run["test_error_percent"] for run in runs]
-    print(
-        f"{options.model}: mean test error {np.mean(errors):.2f} % over {len(runs)} seeds, to reach {recipe.pass_error} %"
-    )
+    error = np.mean([(10000 - run["test_correct"]) / 100 for run in runs])
+    print(f"{options.model}: test error {error:.2f} %, mean of {len(runs)} seeds; to reach: {recipe.pass_error} %")
     if options.record:
-        machine = {"system": platform.machine(), "cpus": os.cpu_count(), "jax": jax.__version__}
-        result = {"model": str(recipe.model), "batch": recipe.batch, "pass_percent": recipe.pass_error}
-        result |= {"mean_test_error_percent": round(float(np.mean(errors)), 3), "machine": machine, "runs": runs}
+        machine = {"processor": platform.machine(), "cpus": os.cpu_count(), "jax": jax.__version__}
+        result = {"model": str(recipe.model), "batch": recipe.batch, "mean_test_error_percent": round(float(error), 3)}
+        result |= {"pass_percent": recipe.pass_error, "machine": machine, "runs": runs}
         options.record.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -4,6 +4,7 @@ from types import EllipsisType
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
 class ShapeError(ValueError):
@@ -30,7 +31,8 @@ def require_shape(x, *axes: int | EllipsisType | None, name: str = "input", hint
     shape = jnp.shape(x)
     if _matches(shape, axes):
         return
-    wanted = f"({', '.join('...' if a is ... else '*' if a is None else str(a) for a in axes)})"
+    names = ["..." if a is ... else "*" if a is None else str(a) for a in axes]
+    wanted = f"({', '.join(names)}{',' * (len(names) == 1)})"
     raise ShapeError(_sentence(f"{name} must have shape {wanted}, got {shape}", hint or _guess(shape, axes)))
 
 
@@ -53,6 +55,19 @@ def require_key(key) -> None:
         raise DtypeError(f"key must be a typed random key, got {describe(key)}; make one with jax.random.key(seed)")
     if key.shape != ():
         raise ShapeError(f"key must be one key, got {key.shape} of them; pass one, or map over them with jax.vmap")
+
+
+def require_mask(where: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array | None:
+    """The mask as an array, or None; raises DtypeError or ShapeError unless boolean and of this shape."""
+    if where is None:
+        return None
+    if jnp.result_type(where) != jnp.bool_:
+        raise DtypeError(
+            f"where must be boolean, got {describe(where)}; "
+            "compare, e.g. where=lengths > 0, or multiply the losses by weights yourself"
+        )
+    require_shape(where, *shape, name="where", hint="it must be the shape of the result")
+    return jnp.asarray(where)
 
 
 def _matches(shape: tuple, axes: tuple) -> bool:

@@ -108,6 +108,7 @@ def recipe(kind: type[K]) -> Callable[[Callable[P, Any]], Callable[P, K]]:
     """Decorate a constructor so that what it makes is a `kind` that remembers the call."""
 
     def decorate(constructor: Callable[P, Any]) -> Callable[P, K]:
+        """The constructor; what it makes remembers the constructor and its arguments."""
         signature = inspect.signature(constructor)
 
         @functools.wraps(constructor)

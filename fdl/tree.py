@@ -151,8 +151,10 @@ def table(tree: Tree) -> str:
 def norm(tree: Tree) -> jax.Array:
     """Euclidean norm over all leaves, summed in float32 at least; its gradient at zero is zero, not NaN."""
     squares = [jnp.sum(jnp.square(jnp.abs(widen(leaf)))) for leaf in jax.tree.leaves(tree)]
-    total = sum(squares, jnp.zeros((), jnp.float32)) if squares else jnp.zeros((), jnp.float32)
-    return jnp.where(total > 0, jnp.sqrt(jnp.where(total > 0, total, 1)), 0)
+    dtype = max([jnp.dtype("float32"), *(x.dtype for x in squares)], key=lambda dtype: dtype.itemsize)
+    total = sum((x.astype(dtype) for x in squares), jnp.zeros((), dtype))
+    still = total == 0
+    return jnp.where(still, 0, jnp.sqrt(jnp.where(still, 1, total)))
 
 
 def norms(tree: Tree) -> dict[str, jax.Array]:

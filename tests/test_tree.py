@@ -117,6 +117,9 @@ def test_norm_has_a_gradient_at_zero_and_room_in_low_precision():
     np.testing.assert_array_equal(jax.grad(tree.norm)(jnp.zeros(3)), np.zeros(3))
     assert tree.norm(jnp.full(10_000, 1.0, jnp.bfloat16)) == 100
     assert tree.norm({}) == 0
+    assert jnp.isnan(tree.norm({"a": jnp.ones(2), "b": jnp.array([jnp.nan])}))
+    with jax.enable_x64(True):
+        assert tree.norm({"a": jnp.ones(4), "b": jnp.zeros(2, jnp.float32)}).dtype == jnp.float64
 
 
 def test_cast_changes_real_numbers_alone():

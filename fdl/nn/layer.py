@@ -68,8 +68,7 @@ class Layer(Recorded):
         return self.call.kind if self.call else "layer"
 
 
-layer = recipe(Layer)
-"""Decorate a constructor of layers: what it makes remembers the constructor and its arguments."""
+layer = recipe(Layer)  # the decorator of constructors of layers
 
 
 def pure(init: Callable[[jax.Array], Params], apply: Callable[..., Any]) -> Layer:

@@ -90,18 +90,17 @@ def _speed(batches: Any, steps: int, seconds: float) -> dict[str, float]:
 
 def _lengths(batches: Any, steps: int | None, epochs: int | None, every: int | None) -> tuple[int, int]:
     """(steps in all, steps between reports)."""
-    if (steps is None) == (epochs is None):
+    per_epoch = batches.steps_per_epoch if isinstance(batches, Batches) else None
+    if steps is None and epochs is not None:
+        if per_epoch is None:
+            raise ValueError("only data.Batches know their epoch; give the length of the run as steps=")
+        steps = epochs * per_epoch
+    elif steps is None or epochs is not None:
         raise ValueError("give the length of the run as either steps= or epochs=")
-    if isinstance(batches, Batches):
-        per_epoch = batches.steps_per_epoch
-    elif epochs is None:
-        per_epoch = steps
-    else:
-        raise ValueError("only data.Batches know their epoch; give the length of the run as steps=")
-    total = steps if steps is not None else epochs * per_epoch
-    if total < 0 or (every is not None and every < 1):
-        raise ValueError(f"a run needs a length of 0 or more and a report every 1 or more steps, got {total}, {every}")
-    return total, every or per_epoch or 1
+    every = every or per_epoch or max(steps, 1)
+    if steps < 0 or every < 1:
+        raise ValueError(f"a run takes 0 or more steps and reports every 1 or more, got {steps} and {every}")
+    return steps, every
 
 
 def _restored(directory: str | Path, state: Any) -> tuple[Any, History]:

@@ -51,9 +51,12 @@ def dispatches(
     """The same run, dispatch by dispatch: yields the state so far and the metrics of the steps since the last."""
     if resident is None:
         resident = isinstance(batches, Batches) and nbytes(batches.examples) <= RESIDENT_BYTES
-    if resident and not isinstance(batches, Batches):
+    if not resident:
+        sources = _stacks(batches, state, steps)
+    elif isinstance(batches, Batches):
+        sources = itertools.repeat((to_device(batches), step.length))
+    else:
         raise TypeError("only data.Batches can be resident; leave resident out to draw batches on the host")
-    sources = itertools.repeat((to_device(batches), step.length)) if resident else _stacks(batches, state, steps)
     first, done, allowed = int(state.step), 0, 1
     while done < steps:
         source, most = next(sources)
@@ -85,7 +88,6 @@ def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Iterator[t
 
 
 def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
-    bad = np.flatnonzero(~np.isfinite(metrics["loss"])) if "loss" in metrics else ()
-    if len(bad):
-        at = int(bad[0])
+    if "loss" in metrics and not np.isfinite(metrics["loss"]).all():
+        at = int(np.argmin(np.isfinite(metrics["loss"])))
         raise NonFiniteError(first + at, {name: float(rows[at]) for name, rows in metrics.items() if rows.ndim == 1})

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,9 @@ def sha256(array: np.ndarray) -> str:
 
 def environment() -> dict[str, Any]:
     """What the bits of a run depend on besides the program."""
-    import jaxlib
-
     return {
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": metadata.version("jaxlib"),
         "python": platform.python_version(),
         "platform": jax.default_backend(),
         "device_kind": jax.devices()[0].device_kind,

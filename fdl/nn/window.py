@@ -1,0 +1,156 @@
+"""Windows that slide over space: their geometry, what they see, and the pools made of it.
+
+XLA's own pools are differentiated by select-and-scatter, which is slow on a CPU.  Here a pool is a few element-wise
+operations on slices, and so are its derivatives.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fdl.checks import ShapeError, describe, require_float
+
+Padding = str | int | Sequence[int | tuple[int, int]]
+
+
+def max_pool(
+    x: jax.Array, window: int | Sequence[int], *, stride: int | Sequence[int] | None = None, padding: Padding = "valid"
+) -> jax.Array:
+    """The largest cell of each window.  (batch, *space, dim) -> (batch, *positions, dim)
+
+    stride defaults to the window.  Padding is minus infinity.  Among equal cells the first (rows first, as in torch)
+    takes the whole gradient.  A window that holds NaN gives NaN.  Raises ShapeError, DtypeError.
+    """
+    window, stride, pads = _geometry(x, window, stride, padding)
+    x = pad_space(x, pads, -jnp.inf)
+    return _largest(x, window, stride)
+
+
+def average_pool(
+    x: jax.Array,
+    window: int | Sequence[int],
+    *,
+    stride: int | Sequence[int] | None = None,
+    padding: Padding = "valid",
+    count_padding: bool = False,
+) -> jax.Array:
+    """The mean of each window.  (batch, *space, dim) -> (batch, *positions, dim)
+
+    stride defaults to the window.  Padded cells are left out of the mean, or with count_padding counted as zeros.
+    16-bit arrays are summed in float32.  Raises ShapeError, DtypeError.
+    """
+    window, stride, pads = _geometry(x, window, stride, padding)
+    wide = x.astype(jnp.float32) if x.dtype.itemsize == 2 else x
+    total = reduce(jnp.add, taps(pad_space(wide, pads), window, stride, (1,) * len(window)))
+    count = math.prod(window) if count_padding else _counts(x.shape[1:-1], window, stride, pads)[..., None]
+    return (total * jnp.broadcast_to(jnp.asarray(1 / count, wide.dtype), total.shape)).astype(x.dtype)
+
+
+# --- geometry -------------------------------------------------------------------------------------------------------
+
+
+def per_axis(value: int | Sequence[int], rank: int, name: str) -> tuple[int, ...]:
+    """One positive number per axis of space, from one for all or one each."""
+    values = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(values) != rank or min(values) < 1:
+        raise ShapeError(f"{name} must be a positive number, or {rank} of them, one per axis of space, got {value}")
+    return values
+
+
+def padding_pairs(padding: Padding, space, window, stride, dilation) -> tuple[tuple[int, int], ...]:
+    """How many cells to put before and after each axis of space."""
+    if padding == "valid":
+        return ((0, 0),) * len(space)
+    if padding == "same":
+        spans = [(w - 1) * d + 1 for w, d in zip(window, dilation)]
+        totals = [max((-(-n // s) - 1) * s + span - n, 0) for n, s, span in zip(space, stride, spans)]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    each = (padding,) * len(space) if isinstance(padding, int) else padding
+    if isinstance(each, str) or len(each) != len(space):
+        raise ShapeError(f'padding must be "same", "valid", a number, or one entry per axis of space, got {padding!r}')
+    pairs = [(p, p) if isinstance(p, int) else tuple(p) for p in each]
+    if any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
+        raise ShapeError(f"padding must be numbers or (low, high) pairs, none negative, got {padding}; crop x instead")
+    return tuple((low, high) for low, high in pairs)
+
+
+def positions(space, window, stride, dilation, pads) -> tuple[int, ...]:
+    """How many positions the window has along each axis of space.  Raises ShapeError when it has none."""
+    axes = zip(space, window, stride, dilation, pads)
+    counts = tuple((n + low + high - (w - 1) * d - 1) // s + 1 for n, w, s, d, (low, high) in axes)
+    if min(counts) < 1:
+        raise ShapeError(
+            f"the window must fit into the padded space, got window {tuple(window)} with dilation {tuple(dilation)} on "
+            f"space {tuple(space)} with padding {tuple(pads)}; pad more or use a smaller window"
+        )
+    return counts
+
+
+def pad_space(x: jax.Array, pads, value: float = 0.0) -> jax.Array:
+    """Pad the axes of space, or crop them where a number is negative."""
+    if not any(itertools.chain(*pads)):
+        return x
+    return lax.pad(x, jnp.asarray(value, x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)])
+
+
+def taps(x: jax.Array, window, stride, dilation) -> Iterator[jax.Array]:
+    """For each cell of the window, rows first, what it sees at all positions."""
+    spans = [(w - 1) * d for w, d in zip(window, dilation)]
+    sizes = [(n - span - 1) // s * s + 1 for n, span, s in zip(x.shape[1:-1], spans, stride)]
+    for cell in itertools.product(*map(range, window)):
+        slices = [slice(i * d, i * d + n, s) for i, d, n, s in zip(cell, dilation, sizes, stride)]
+        yield x[(slice(None), *slices)]
+
+
+def _geometry(x, window, stride, padding):
+    require_float(x)
+    rank = x.ndim - 2
+    if rank < 1:
+        raise ShapeError(f"input must be (batch, *space, dim), got {describe(x)}; add the missing axis with x[None]")
+    window = per_axis(window, rank, "window")
+    stride = window if stride is None else per_axis(stride, rank, "stride")
+    pads = padding_pairs(padding, x.shape[1:-1], window, stride, (1,) * rank)
+    positions(x.shape[1:-1], window, stride, (1,) * rank, pads)
+    if any(max(pair) >= w for pair, w in zip(pads, window)):
+        raise ShapeError(f"padding must be smaller than the window, got padding {pads} and window {window}")
+    return window, stride, pads
+
+
+def _counts(space, window, stride, pads) -> np.ndarray:
+    """How many cells of x each window holds."""
+    counts = np.ones(())
+    for n, w, s, (low, high) in zip(space, window, stride, pads):
+        starts = np.arange(-low, n + high - w + 1, s)
+        counts = np.multiply.outer(counts, np.minimum(starts + w, n) - np.maximum(starts, 0))
+    return counts
+
+
+# --- the largest cell -----------------------------------------------------------------------------------------------
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _largest(x, window, stride):
+    return _contest(x, window, stride)[0]
+
+
+@_largest.defjvp
+def _largest_jvp(window, stride, primals, tangents):
+    y, winner = _contest(primals[0], window, stride)
+    seen = taps(tangents[0], window, stride, (1,) * len(window))
+    return y, sum(jnp.where(winner == cell, tap, 0) for cell, tap in enumerate(seen))
+
+
+def _contest(x, window, stride):
+    """The largest cell of each window, and its number."""
+    first, *others = taps(x, window, stride, (1,) * len(window))
+    best, winner = first, jnp.zeros(first.shape, jnp.int8 if math.prod(window) < 128 else jnp.int32)
+    for cell, tap in enumerate(others, start=1):
+        better = (tap > best) | (jnp.isnan(tap) & ~jnp.isnan(best))
+        best, winner = jnp.where(better, tap, best), jnp.where(better, jnp.asarray(cell, winner.dtype), winner)
+    return best, winner

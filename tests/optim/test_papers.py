@@ -1,0 +1,267 @@
+"""Each optimizer follows its paper, transcribed in the paper's letters into float64 NumPy, for 1,000 steps.
+
+The problem is badly scaled (curvatures from 0.01 to 100) and noisy, so that no path dies out at the minimum.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import optim
+
+STEPS = 1000
+CURVATURE = np.logspace(-2, 2, 10)
+TARGET = np.linspace(-1, 1, 10)
+START = np.cos(np.arange(10.0))
+NOISE = np.random.default_rng(0).standard_normal((STEPS, 10)) * CURVATURE**0.5
+KERNEL = np.arange(10) < 6
+
+
+def gradient(theta, t):
+    return CURVATURE * (theta - TARGET) + NOISE[t]
+
+
+def rate(t):
+    return 0.005 / (1 + t / 50)
+
+
+def ours(optimizer, view=lambda params, opt_state: params):
+    """The path of the optimizer, as the parameters that view shows: (step, coordinate)."""
+    join = lambda tree: jnp.concatenate([tree["kernel"].ravel(), tree["bias"]])
+    split = lambda x: {"kernel": x[:6].reshape(3, 2), "bias": x[6:]}
+
+    def step(carry, noise):
+        params, opt_state = carry
+        grads = split(jnp.asarray(CURVATURE) * (join(params) - jnp.asarray(TARGET)) + noise)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        params = optim.apply_updates(params, updates)
+        return (params, opt_state), join(view(params, opt_state))
+
+    with jax.enable_x64(True):
+        params = split(jnp.asarray(START))
+        run = jax.jit(lambda carry: jax.lax.scan(step, carry, jnp.asarray(NOISE))[1])
+        return np.asarray(run((params, optimizer.init(params))))
+
+
+def worst(path, wanted):
+    """Largest difference on the path, relative to the largest value of each coordinate."""
+    assert path.shape == wanted.shape == (STEPS, 10)
+    return np.max(np.abs(path - wanted) / np.max(np.abs(wanted), axis=0))
+
+
+def gradient_descent():
+    theta = START
+    for t in range(STEPS):
+        theta = theta - rate(t) * gradient(theta, t)
+        yield theta
+
+
+def accelerating(epsilon, alpha):
+    """The lecture: v <- alpha v - g, theta <- theta + epsilon v."""
+    theta, v = START, 0 * START
+    for t in range(STEPS):
+        v = alpha * v - gradient(theta, t)
+        theta = theta + epsilon(t) * v
+        yield theta
+
+
+def average(epsilon, alpha):
+    """The lecture: v <- alpha v - (1 - alpha) g, theta <- theta + epsilon v."""
+    theta, v = START, 0 * START
+    for t in range(STEPS):
+        v = alpha * v - (1 - alpha) * gradient(theta, t)
+        theta = theta + epsilon(t) * v
+        yield theta
+
+
+def polyak(epsilon, alpha):
+    """Goodfellow et al., algorithm 8.2: v <- alpha v - epsilon g, theta <- theta + v."""
+    theta, v = START, 0 * START
+    for t in range(STEPS):
+        v = alpha(t) * v - epsilon(t) * gradient(theta, t)
+        theta = theta + v
+        yield theta
+
+
+def nesterov(epsilon, alpha):
+    """Algorithm 8.3: the gradient is taken at the interim point theta + alpha v."""
+    theta, v = START, 0 * START
+    for t in range(STEPS):
+        v = alpha(t) * v - epsilon(t) * gradient(theta + alpha(t) * v, t)
+        theta = theta + v
+        yield theta
+
+
+def rprop(delta0):
+    """Riedmiller & Braun 1993, without weight backtracking: after a change of sign the derivative counts as 0."""
+    w, delta, before = START.copy(), np.full(10, delta0), np.zeros(10)
+    for t in range(STEPS):
+        dE = gradient(w, t)
+        for i in range(10):
+            if dE[i] * before[i] > 0:
+                delta[i] = min(delta[i] * 1.2, 50.0)
+            elif dE[i] * before[i] < 0:
+                delta[i] = max(delta[i] * 0.5, 1e-6)
+                dE[i] = 0
+            w[i] -= np.sign(dE[i]) * delta[i]
+        before = dE
+        yield w.copy()
+
+
+def rmsprop(epsilon, rho, delta, inside):
+    """Algorithm 8.5 (inside the root), or with delta outside of it."""
+    theta, r = START, 0 * START
+    for t in range(STEPS):
+        g = gradient(theta, t)
+        r = rho * r + (1 - rho) * g * g
+        theta = theta - epsilon / (np.sqrt(delta + r) if inside else delta + np.sqrt(r)) * g
+        yield theta
+
+
+def rmsprop_momentum(epsilon, rho, alpha):
+    """Algorithm 8.6, the lecture's box with the interim point that the slide leaves out."""
+    theta, r, v = START, 0 * START, 0 * START
+    for t in range(STEPS):
+        interim = theta + alpha * v
+        g = gradient(interim, t)
+        r = rho * r + (1 - rho) * g * g
+        v = alpha * v - epsilon / np.sqrt(r) * g
+        theta = theta + v
+        yield theta
+
+
+def adagrad(epsilon, delta):
+    theta, r = START, 0 * START
+    for t in range(STEPS):
+        g = gradient(theta, t)
+        r = r + g * g
+        theta = theta - epsilon / (delta + np.sqrt(r)) * g
+        yield theta
+
+
+def adadelta(rho, epsilon):
+    """Zeiler 2012, algorithm 1."""
+    x, Eg2, Edx2 = START, 0 * START, 0 * START
+    for t in range(STEPS):
+        g = gradient(x, t)
+        Eg2 = rho * Eg2 + (1 - rho) * g**2
+        dx = -np.sqrt(Edx2 + epsilon) / np.sqrt(Eg2 + epsilon) * g
+        Edx2 = rho * Edx2 + (1 - rho) * dx**2
+        x = x + dx
+        yield x
+
+
+def adam(alpha, beta1, beta2, eps, inside=False, decay=0.0):
+    """Kingma & Ba 2015, algorithm 1; inside: the lecture; decay: Loshchilov & Hutter 2019, algorithm 2."""
+    theta, m, v = START, 0 * START, 0 * START
+    for t in range(1, STEPS + 1):
+        g = gradient(theta, t - 1)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        mhat, vhat = m / (1 - beta1**t), v / (1 - beta2**t)
+        direction = mhat / np.sqrt(vhat + eps) if inside else mhat / (np.sqrt(vhat) + eps)
+        theta = theta - alpha * (direction + decay * KERNEL * theta)
+        yield theta
+
+
+def settled(alpha, part=-1):
+    """The parameters of the paper, from those held at the interim point."""
+
+    def view(params, opt_state):
+        state = opt_state[part]
+        return optim.base_point(params, state.velocity, alpha(state.step) if callable(alpha) else alpha)
+
+    return view
+
+
+falling = optim.inverse_time(0.005, 50)
+rising = optim.linear(0.5, 0.95, 700)
+rises = lambda t: 0.5 + 0.45 * min(t / 700, 1)
+flat = lambda t: 1e-3
+
+PAPERS = {
+    "gradient descent": lambda: (optim.sgd(falling), gradient_descent()),
+    "accelerating": lambda: (optim.sgd(1e-3, 0.9), accelerating(flat, 0.9)),
+    "accelerating, falling rate": lambda: (optim.sgd(falling, 0.9), accelerating(rate, 0.9)),
+    "average": lambda: (optim.sgd(falling, 0.9, average=True), average(rate, 0.9)),
+    "polyak": lambda: (optim.momentum(falling, rising), polyak(rate, rises)),
+    "nesterov": lambda: (optim.nesterov(1e-3), nesterov(flat, lambda t: 0.9), settled(0.9)),
+    "nesterov, scheduled": lambda: (optim.nesterov(falling, rising), nesterov(rate, rises), settled(rising)),
+    "nesterov, torch's coding": lambda: (
+        optim.sgd(1e-3, 0.9, nesterov=True),
+        nesterov(flat, lambda t: 0.9),
+        settled(-1e-3 * 0.9, part=0),
+    ),
+    "rprop": lambda: (optim.rprop(), rprop(0.1)),
+    "rmsprop, inside": lambda: (optim.rmsprop(1e-2, decay=0.9, eps=1e-4), rmsprop(1e-2, 0.9, 1e-4, True)),
+    "rmsprop, outside": lambda: (
+        optim.rmsprop(1e-2, decay=0.99, eps=1e-2, eps_in_root=False),
+        rmsprop(1e-2, 0.99, 1e-2, False),
+    ),
+    "rmsprop + momentum": lambda: (optim.rmsprop_momentum(1e-3), rmsprop_momentum(1e-3, 0.9, 0.9), settled(0.9)),
+    "adagrad": lambda: (optim.adagrad(0.1, eps=1e-7), adagrad(0.1, 1e-7)),
+    "adadelta": lambda: (optim.adadelta(), adadelta(0.95, 1e-6)),
+    "adam, paper": lambda: (optim.adam(1e-2, eps=1e-3), adam(1e-2, 0.9, 0.999, 1e-3)),
+    "adam, lecture": lambda: (
+        optim.adam(1e-2, b1=0.8, b2=0.99, eps=1e-2, eps_in_root=True),
+        adam(1e-2, 0.8, 0.99, 1e-2, inside=True),
+    ),
+    "adamw": lambda: (optim.adamw(1e-2, weight_decay=0.1), adam(1e-2, 0.9, 0.999, 1e-8, decay=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_follows_the_paper(name, record_property):
+    optimizer, transcription, *view = PAPERS[name]()
+    error = worst(ours(optimizer, *view), np.array(list(transcription)))
+    record_property("worst relative error", error)
+    assert error < 1e-10
+
+
+TORCH = {
+    "sgd": (lambda: optim.sgd(1e-3), "SGD", {"lr": 1e-3}),
+    "momentum": (lambda: optim.sgd(1e-3, 0.9), "SGD", {"lr": 1e-3, "momentum": 0.9}),
+    "dampening": (lambda: optim.sgd(1e-2, 0.9, average=True), "SGD", {"lr": 1e-2, "momentum": 0.9, "dampening": 0.9}),
+    "nesterov": (lambda: optim.sgd(1e-3, 0.9, nesterov=True), "SGD", {"lr": 1e-3, "momentum": 0.9, "nesterov": True}),
+    "rprop": (lambda: optim.rprop(0.01), "Rprop", {"lr": 0.01}),
+    "rmsprop": (lambda: optim.rmsprop(1e-2, decay=0.99, eps_in_root=False), "RMSprop", {"lr": 1e-2}),
+    "rmsprop, momentum": (
+        lambda: optim.chain(
+            optim.scale_by_rmsprop(0.99, eps_in_root=False), optim.accumulate(0.9), optim.scale_by_learning_rate(1e-3)
+        ),
+        "RMSprop",
+        {"lr": 1e-3, "momentum": 0.9},
+    ),
+    "adagrad": (
+        lambda: optim.adagrad(0.1, initial=0.1),
+        "Adagrad",
+        {"lr": 0.1, "initial_accumulator_value": 0.1},
+    ),
+    "adadelta": (lambda: optim.adadelta(0.5, decay=0.9), "Adadelta", {"lr": 0.5}),
+    "adam": (lambda: optim.adam(1e-2), "Adam", {"lr": 1e-2}),
+    "adam, L2": (
+        lambda: optim.chain(optim.add_weight_decay(0.1, where="**"), optim.adam(1e-2)),
+        "Adam",
+        {"lr": 1e-2, "weight_decay": 0.1},
+    ),
+    "adamw": (lambda: optim.adamw(1e-2, where="**"), "AdamW", {"lr": 1e-2}),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_follows_torch(name, record_property):
+    torch = pytest.importorskip("torch")
+    make, kind, arguments = TORCH[name]
+    theta = torch.tensor(START, requires_grad=True)
+    optimizer = getattr(torch.optim, kind)([theta], **arguments)
+    if "dampening" in arguments:  # torch leaves the first gradient undamped, unless there is a velocity already
+        optimizer.state[theta]["momentum_buffer"] = torch.zeros_like(theta)
+    path = []
+    for t in range(STEPS):
+        theta.grad = torch.tensor(gradient(theta.detach().numpy(), t))
+        optimizer.step()
+        path.append(theta.detach().numpy().copy())
+    error = worst(ours(make()), np.array(path))
+    record_property("worst relative error", error)
+    assert error < 1e-10
