@@ -12,7 +12,7 @@ convolutions that have that form already: (batch, *space, dim) by (*window, dim,
 import itertools
 import math
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -67,9 +67,6 @@ def convolve(
     if plain:
         return _definition(x, kernel, form)
     return _contract(_vary_alike({"x": x, "kernel": kernel}), leave="y", form=form)
-
-
-# --- the form -------------------------------------------------------------------------------------------------------
 
 
 def _form(x, kernel, stride, dilation, groups, padding) -> Form:
@@ -169,9 +166,6 @@ def _unfold(a, count, axis, lead):
     return jnp.moveaxis(a, axis + 1, 0).reshape(count, *shape)
 
 
-# --- any machine: as JAX defines it ---------------------------------------------------------------------------------
-
-
 def _definition(x, kernel, form: Form):
     return _correlate(x, kernel, form.padding, form.stride, form.dilation, form.groups)
 
@@ -201,11 +195,9 @@ def _contract_on_cpu(first, second, *, leave, form):
     dtype = first.dtype
     if dtype.itemsize == 2:
         first, second = first.astype(jnp.float32), second.astype(jnp.float32)
-    return {"y": _output, "x": _input, "kernel": _kernel}[leave](first, second, form).astype(dtype)
-
-
-def _output(x, kernel, form: Form):
-    return _slide(x, kernel, form.padding, form.stride, form.dilation, form.groups)
+    if leave == "y":
+        return _slide(first, second, form.padding, form.stride, form.dilation, form.groups).astype(dtype)
+    return (_input if leave == "x" else _kernel)(first, second, form).astype(dtype)
 
 
 def _slide(x, kernel, padding, stride, dilation, groups):
@@ -216,7 +208,8 @@ def _slide(x, kernel, padding, stride, dilation, groups):
             x, padding = pad_space(x, padding), [(0, 0)] * len(window)
         return _correlate(x, kernel, padding, stride, dilation, groups)
     seen = taps(_seen(x, kernel.shape[-1], padding), window, stride, dilation)
-    return sum(tap * weight for tap, weight in zip(seen, kernel.reshape(-1, *(1,) * (x.ndim - 1), kernel.shape[-1])))
+    weights = kernel.reshape(-1, *(1,) * (x.ndim - 1), kernel.shape[-1])
+    return reduce(jnp.add, map(jnp.multiply, seen, weights))
 
 
 def _seen(x, dim, padding):
@@ -242,7 +235,8 @@ def _phase(kernel, y, form: Form, offset):
     for j, space, window, stride, spacing, (low, _), count in axes:
         hits = [w for w in range(window) if (j + low - w * spacing) % stride == 0]
         if not hits:
-            return jnp.zeros((y.shape[0], *_phase_size(form), kernel.shape[-1]), y.dtype)
+            sizes = (-(-n // s) for n, s in zip(form.space, form.stride))
+            return jnp.zeros((y.shape[0], *sizes, kernel.shape[-1]), y.dtype)
         last, first = ((j + low - w * spacing) // stride for w in (hits[-1], hits[0]))
         cuts.append(slice(window - 1 - hits[-1], None, stride // math.gcd(stride, spacing)))
         padding.append((-last, -(-space // stride) + first - count))
@@ -250,14 +244,9 @@ def _phase(kernel, y, form: Form, offset):
     return _slide(y, kernel[tuple(cuts)], padding, (1,) * len(cuts), dilation, form.groups)
 
 
-def _phase_size(form: Form):
-    return tuple(-(-n // s) for n, s in zip(form.space, form.stride))
-
-
 def _interleave(phases, form: Form):
-    rank = len(form.space)
-    batch, *size, dim = phases[0].shape
-    x = phases[0]
+    rank, x = len(form.space), phases[0]
+    batch, *size, dim = x.shape
     if len(phases) > 1:
         x = jnp.stack(phases).reshape(*form.stride, batch, *size, dim)
         order = [rank, *itertools.chain(*((rank + 1 + a, a) for a in range(rank))), 2 * rank + 1]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from fdl.checks import require_float
 from fdl.nn.layer import Layer, layer
+from fdl.tree import widen
 
 
 @layer
@@ -30,7 +31,8 @@ def gaussian_noise(std: float) -> Layer:
         raise ValueError(f"std must be 0 or more, got {std}")
 
     def draw(key, x):
-        return x + std * jax.random.normal(key, x.shape, x.dtype)
+        noise = std * jax.random.normal(key, x.shape, widen(x).dtype)  # the same noise in every precision
+        return x + noise.astype(x.dtype)
 
     return _noisy(draw if std else None, "gaussian_noise")
 

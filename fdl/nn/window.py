@@ -16,6 +16,7 @@ from jax import lax
 
 from fdl.checks import ShapeError, describe, require_float
 
+MAX_TAPS = 25  # a window of up to so many cells is looked at in one pass
 Padding = str | int | Sequence[int | tuple[int, int]]
 
 
@@ -29,7 +30,9 @@ def max_pool(
     """
     window, stride, pads = _geometry(x, window, stride, padding)
     x = pad_space(x, pads, -jnp.inf)
-    return _largest(x, window, stride)
+    for along in _passes(window, stride):
+        x = _largest(x, *along)
+    return x
 
 
 def average_pool(
@@ -46,10 +49,11 @@ def average_pool(
     16-bit arrays are summed in float32.  Raises ShapeError, DtypeError.
     """
     window, stride, pads = _geometry(x, window, stride, padding)
-    wide = x.astype(jnp.float32) if x.dtype.itemsize == 2 else x
-    total = reduce(jnp.add, taps(pad_space(wide, pads), window, stride, (1,) * len(window)))
+    total = pad_space(x.astype(jnp.float32) if x.dtype.itemsize == 2 else x, pads)
+    for along in _passes(window, stride):
+        total = reduce(jnp.add, taps(total, *along, (1,) * len(window)))
     count = math.prod(window) if count_padding else _counts(x.shape[1:-1], window, stride, pads)[..., None]
-    return (total * jnp.broadcast_to(jnp.asarray(1 / count, wide.dtype), total.shape)).astype(x.dtype)
+    return (total * jnp.broadcast_to(jnp.asarray(1 / count, total.dtype), total.shape)).astype(x.dtype)
 
 
 # --- geometry -------------------------------------------------------------------------------------------------------
@@ -120,6 +124,19 @@ def _geometry(x, window, stride, padding):
     if any(max(pair) >= w for pair, w in zip(pads, window)):
         raise ShapeError(f"padding must be smaller than the window, got padding {pads} and window {window}")
     return window, stride, pads
+
+
+def _passes(window, stride) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """A small window at once, a large one along one axis after another, the last first: pools are separable.
+
+    Rows of rows keep the order of cells, so the first of equal ones stays the first.
+    """
+    if math.prod(window) <= MAX_TAPS:
+        yield window, stride
+        return
+    for axis in reversed(range(len(window))):
+        alone = lambda values, axis=axis: tuple(v if a == axis else 1 for a, v in enumerate(values))
+        yield alone(window), alone(stride)
 
 
 def _counts(space, window, stride, pads) -> np.ndarray:

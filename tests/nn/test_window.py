@@ -17,6 +17,7 @@ CASES = [  # space, window, stride, padding
     ((7, 5), 2, None, 0),
     ((7, 6), 3, 2, 1),
     ((6, 5), (3, 2), (1, 2), 1),
+    ((9, 8), (7, 5), (1, 2), 2),  # large: one axis after another
     ((4, 5, 6), 2, (2, 1, 2), 0),
 ]
 every_case = pytest.mark.parametrize(("space", "window", "stride", "padding"), CASES, ids=str)
@@ -37,6 +38,12 @@ def image(space, dtype=jnp.float64):
     return jax.random.normal(jax.random.key(1), (2, *space, 3), dtype)
 
 
+@partial(jax.jit, static_argnums=0)
+def value_and_pull(f, x, cotangent):
+    y, pull = jax.vjp(f, x)
+    return y, pull(cotangent)[0]
+
+
 @every_case
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_values_and_gradients_are_those_of_reduce_window(space, window, stride, padding, kind):
@@ -53,7 +60,7 @@ def test_values_and_gradients_are_those_of_reduce_window(space, window, stride, 
 def test_same_padding_is_that_of_xla(size, window, stride):
     x = image((size, size), jnp.float32)
     for kind, pool in {"max": max_pool, "average": average_pool}.items():
-        ours = pool(x, window, stride=stride, padding="same")
+        ours = jax.jit(partial(pool, window=window, stride=stride, padding="same"))(x)
         np.testing.assert_allclose(ours, by_reduce_window(x, window, stride, "same", kind), rtol=1e-5, atol=1e-6)
 
 
@@ -70,12 +77,12 @@ def test_torch_agrees(space, window, stride, padding):
     ):
         other = torch.tensor(np.moveaxis(x, -1, 1).copy(), requires_grad=True)
         y = theirs(other, window, stride, padding, **options)
-        ours, pull = jax.vjp(lambda x, pool=pool: pool(x, window, stride=stride, padding=padding), jnp.asarray(x))
-        cotangent = jnp.sin(jnp.arange(ours.size, dtype=ours.dtype)).reshape(ours.shape)
-        y.backward(torch.tensor(np.moveaxis(np.asarray(cotangent), -1, 1).copy()))
+        cotangent = np.sin(np.arange(y.numel(), dtype=np.float32)).reshape(y.shape[0], *y.shape[2:], y.shape[1])
+        ours, grad = value_and_pull(partial(pool, window=window, stride=stride, padding=padding), x, cotangent)
+        y.backward(torch.tensor(np.moveaxis(cotangent, -1, 1).copy()))
         np.testing.assert_allclose(np.moveaxis(ours, -1, 1), y.detach().numpy(), rtol=1e-5, atol=1e-6)
         assert other.grad is not None
-        np.testing.assert_allclose(np.moveaxis(pull(cotangent)[0], -1, 1), other.grad.numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(np.moveaxis(grad, -1, 1), other.grad.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_first_of_equal_cells_takes_the_gradient():
@@ -90,18 +97,19 @@ def test_forward_mode_and_second_derivatives():
         for kind, pool in {"max": max_pool, "average": average_pool}.items():
             ours = lambda x, pool=pool: jnp.sum(jnp.sin(pool(x, 3, stride=2, padding=1)))
             theirs = lambda x, kind=kind: jnp.sum(jnp.sin(by_reduce_window(x, 3, 2, 1, kind)))
-            slope = jax.jvp(ours, (x,), (direction,))[1]
-            np.testing.assert_allclose(slope, jnp.vdot(jax.grad(theirs)(x), direction), rtol=1e-10)
-            forward = jax.jvp(jax.grad(ours), (x,), (direction,))[1]
-            reverse = jax.grad(lambda x, f=ours: jnp.vdot(jax.grad(f)(x), direction))(x)
-            numeric = (jax.grad(theirs)(x + 1e-6 * direction) - jax.grad(theirs)(x - 1e-6 * direction)) / 2e-6
+            slope = lambda x, f=ours: jax.jvp(f, (x,), (direction,))[1]
+            forward = jax.jit(lambda x, f=ours: jax.jvp(jax.grad(f), (x,), (direction,))[1])(x)
+            reverse = jax.jit(jax.grad(lambda x, f=ours: jnp.vdot(jax.grad(f)(x), direction)))(x)
+            oracle = jax.jit(jax.grad(theirs))
+            numeric = (oracle(x + 1e-6 * direction) - oracle(x - 1e-6 * direction)) / 2e-6
+            np.testing.assert_allclose(jax.jit(slope)(x), np.vdot(oracle(x), direction), rtol=1e-10)
             np.testing.assert_allclose(forward, numeric, atol=1e-8)
             np.testing.assert_allclose(reverse, numeric, atol=1e-8)
 
 
 def test_vmap_and_scan():
     x = image((6, 6), jnp.float32)
-    grad = jax.grad(lambda x: jnp.sum(max_pool(x, 3, stride=2) ** 2))
+    grad = jax.jit(jax.grad(lambda x: jnp.sum(max_pool(x, 3, stride=2) ** 2)))
     np.testing.assert_array_equal(jax.vmap(lambda one: grad(one[None])[0])(x), grad(x))
     np.testing.assert_array_equal(lax.scan(lambda c, one: (c, grad(one[None])[0]), 0, x)[1], grad(x))
 
@@ -121,7 +129,7 @@ def test_padding_never_wins():
 def test_short_floats_stay_short_and_are_summed_long(dtype):
     x = jnp.ones((1, 64, 64, 1), dtype)
     assert max_pool(x, 2).dtype == dtype
-    mean = average_pool(x, 64)
+    mean = jax.jit(lambda x: average_pool(x, 64))(x)
     assert mean.dtype == dtype
     assert mean.item() == 1.0
 

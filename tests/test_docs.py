@@ -1,0 +1,47 @@
+"""Every Python block of the README and of docs/ runs, in order, as a reader would run it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def run(code, folder):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    script = folder / "page.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script)], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_runs(page, tmp_path):
+    blocks = BLOCK.findall(page.read_text())
+    if page.name in ("README.md", "getting_started.md", "design.md"):
+        assert blocks
+    if any("data.digits()" in block for block in blocks):
+        pytest.importorskip("sklearn")
+    if blocks:
+        run("\n".join(blocks), tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_to_a_file_leads_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_shows_the_examples_as_they_are():
+    text = (ROOT / "README.md").read_text()
+    for name in ("digits", "digits_short"):
+        assert (ROOT / "examples" / f"{name}.py").read_text().strip() in text
