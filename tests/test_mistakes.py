@@ -144,7 +144,11 @@ MISTAKES = {
         (ValueError, "at least one example, got 0"),
         "",
     ),
-    "batch larger than the data": (lambda _: data.shuffled(EXAMPLES, 13), (ValueError, "at most the number of examples, 12, got 13"), ""),
+    "batch larger than the data": (
+        lambda _: data.shuffled(EXAMPLES, 13),
+        (ValueError, "at most the number of examples, 12, got 13"),
+        "",
+    ),
     "learning rate as text": (
         lambda _: optim.adam("1e-3"),
         (TypeError, "learning_rate must be a number or a schedule, got '1e-3'"),

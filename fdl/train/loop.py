@@ -57,16 +57,15 @@ def dispatches(
         sources = itertools.repeat((to_device(batches), step.length))
     else:
         raise TypeError("only data.Batches can be resident; leave resident out to draw batches on the host")
-    first, done, allowed = int(state.step), 0, 1
+    first, done = int(state.step), 0
     while done < steps:
         source, most = next(sources)
+        count = min(steps - done, most, step.pace) if resident else min(steps - done, most)
         start = time.perf_counter()
-        count = min(steps - done, most, allowed) if resident else min(steps - done, most)
         state, log = step.many(state, source, count)
         metrics = {name: np.asarray(rows)[:count] for name, rows in log.items()}
-        # The first dispatch compiled, so it says nothing of the speed; later ones grow towards the wanted duration.
-        seconds = time.perf_counter() - start
-        allowed = 4 if not done else max(1, min(step.length, 4 * count, int(count * SECONDS_PER_DISPATCH / seconds)))
+        fitting = int(count * SECONDS_PER_DISPATCH / (time.perf_counter() - start))
+        step.pace = min(max(fitting, 1), 8 * step.pace, step.length)
         _require_finite(first + done, metrics)
         done += count
         yield state, metrics

@@ -4,6 +4,7 @@ import pickle
 from functools import cache, partial
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,7 +82,7 @@ def forward(case, params, state, x, train=False):
 
 
 def assert_close(a, b, **tolerance):
-    jax.tree.map(partial(np.testing.assert_allclose, **({"rtol": 2e-5, "atol": 2e-6} | tolerance)), a, b)
+    chex.assert_trees_all_close(a, b, **({"rtol": 2e-5, "atol": 2e-6} | tolerance))
 
 
 @every_layer
@@ -89,7 +90,7 @@ def assert_close(a, b, **tolerance):
 def test_the_same_call_gives_the_same_bits_and_jit_gives_the_same_values(case, train):
     params, state = made(case)
     one = forward(case, params, state, batch_of(case), train)
-    jax.tree.map(np.testing.assert_array_equal, one, forward(case, params, state, batch_of(case), train))
+    chex.assert_trees_all_equal(one, forward(case, params, state, batch_of(case), train))
     assert_close(jax.jit(partial(forward, case, train=train))(params, state, batch_of(case)), one)
 
 
@@ -102,7 +103,7 @@ def test_shapes_are_known_without_computing_and_state_keeps_its_structure(case):
         _, after = forward(case, params, state, batch_of(case), train)
         assert describe(after) == describe(state)
     _, after = forward(case, params, state, batch_of(case))
-    jax.tree.map(np.testing.assert_array_equal, after, state)
+    chex.assert_trees_all_equal(after, state)
 
 
 @every_layer
@@ -128,7 +129,7 @@ def test_prints_compares_and_pickles_by_value(case):
     assert again == case.layer
     assert hash(again) == hash(case.layer)
     assert repr(again) == repr(case.layer)
-    jax.tree.map(np.testing.assert_array_equal, again.init(KEY), made(case))
+    chex.assert_trees_all_equal(again.init(KEY), made(case))
 
 
 @every_layer

@@ -234,7 +234,7 @@ def test_remat_changes_nothing_but_what_is_kept():
             jax.grad(lambda p: loss(plain, p), has_aux=True)(params),
         )
     ]:
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), grads, expected)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), grads, expected)
         jax.tree.map(np.testing.assert_array_equal, after, expected_after)
 
 

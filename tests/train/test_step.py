@@ -1,5 +1,6 @@
 """One step."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,18 +60,11 @@ def test_every_step_draws_fresh_noise_and_the_same_step_the_same():
 
 
 def test_the_step_compiles_once_and_keeps_every_type():
-    traces = []
-
-    def counted(params, state, batch, key):
-        traces.append(1)
-        return loss_fn(params, state, batch, key)
-
-    step, state = make(counted)
+    step, state = make(chex.assert_max_traces(loss_fn, n=1))
     shapes = jax.tree.map(lambda a: (a.shape, a.dtype), state)
     for _ in range(4):
         state, _ = step(state, BATCH)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == shapes
-    assert len(traces) == 1
 
 
 def test_a_state_given_twice_is_explained():
