@@ -22,6 +22,18 @@ from jax.typing import ArrayLike
 from fdl.checks import ShapeError, require_float, require_integer, require_mask, require_shape
 from fdl.recipe import Recorded, recipe
 
+__all__ = [
+    "Metric",
+    "metric",
+    "mean",
+    "accuracy",
+    "correct",
+    "top_k",
+    "confusion_matrix",
+    "Average",
+    "Confusion",
+]
+
 Sums: TypeAlias = Any
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -113,9 +114,9 @@ def test_no_drawers():
 def test_public_names_are_listed_by_hand_and_documented(package):
     module = importlib.import_module(package)
     for name in module.__all__:
-        assert getattr(module, name, None) is not None
         made = getattr(module, name)
-        assert not callable(made) or made.__doc__, name
+        if inspect.isfunction(made) or (inspect.isclass(made) and made.__module__.startswith("fdl")):
+            assert made.__doc__, name
     assert len(set(module.__all__)) == len(module.__all__)
 
 
