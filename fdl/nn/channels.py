@@ -1,8 +1,80 @@
-"""Arrays that belong to the last axis of another: one value a channel."""
+"""Sums over all axes but the last, and their transpose: one value a channel, spread over all other axes.
+
+Biases, scales and batch moments are these two, and so are their gradients.  XLA on a CPU takes such sums at a fifth of
+the speed of memory; a product with ones takes them at full speed.  So the two are a pair of primitives, each the
+transpose of the other, of which every derivative is one of the two again.
+"""
+
+import math
 
 import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+MOST_ROWS = 256  # a sum is taken over at most so many rows at once, the partial sums then over the rest
 
 
 def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
-    """Values (dim,) with the rank of x (..., dim), so that broadcasting is said and not guessed."""
-    return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)
+    """Values (dim,) spread over the shape of x (..., dim), so that broadcasting is said and not guessed."""
+    rows = math.prod(x.shape[:-1])
+    return spread_p.bind(values[None], rows=rows).reshape(x.shape)
+
+
+def channel_sum(x: jax.Array) -> jax.Array:
+    """The sum over all axes but the last, in float32 at least inside.  (..., dim) -> (dim,)"""
+    return sum_p.bind(x.reshape(1, math.prod(x.shape[:-1]), x.shape[-1]))[0]
+
+
+def channel_mean(x: jax.Array) -> jax.Array:
+    """The mean over all axes but the last.  (..., dim) -> (dim,)"""
+    return channel_sum(x) / math.prod(x.shape[:-1])
+
+
+# Both primitives have a leading axis for vmap: sum (batch, rows, dim) -> (batch, dim), spread the other way.
+sum_p, spread_p = Primitive("fdl_channel_sum"), Primitive("fdl_channel_spread")
+
+
+def _sum(x):
+    return jnp.sum(x, axis=1)
+
+
+def _sum_on_cpu(x):
+    batch, rows, dim = x.shape
+    if batch != 1 or rows == 0:
+        return _sum(x)
+    wide = x.astype(jnp.float32) if x.dtype.itemsize == 2 else x
+    part = next(n for n in range(min(rows, MOST_ROWS), 0, -1) if rows % n == 0)
+    partial = jnp.ones((1, part), wide.dtype) @ wide.reshape(part, -1)
+    return jnp.sum(partial.reshape(rows // part, dim), axis=0, keepdims=True).astype(x.dtype)
+
+
+def _spread(x, *, rows):
+    return jnp.broadcast_to(x[:, None], (x.shape[0], rows, x.shape[1]))
+
+
+def _batch_sum(args, axes):
+    x = jnp.moveaxis(args[0], axes[0], 0)
+    return sum_p.bind(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1), 0
+
+
+def _batch_spread(args, axes, *, rows):
+    x = jnp.moveaxis(args[0], axes[0], 0)
+    return spread_p.bind(x.reshape(-1, x.shape[2]), rows=rows).reshape(*x.shape[:2], rows, x.shape[2]), 0
+
+
+def _rows(x) -> int:
+    return x.aval.shape[1]
+
+
+sum_p.def_impl(jax.jit(lambda x: sum_p.bind(x)))
+spread_p.def_impl(jax.jit(lambda x, rows: spread_p.bind(x, rows=rows), static_argnames="rows"))
+sum_p.def_abstract_eval(lambda x: x.update(shape=(x.shape[0], x.shape[2])))
+spread_p.def_abstract_eval(lambda x, *, rows: x.update(shape=(x.shape[0], rows, x.shape[1])))
+ad.deflinear2(sum_p, lambda ct, x: [spread_p.bind(ct, rows=_rows(x))])
+ad.deflinear2(spread_p, lambda ct, x, *, rows: [sum_p.bind(ct)])
+batching.primitive_batchers[sum_p] = _batch_sum
+batching.primitive_batchers[spread_p] = _batch_spread
+mlir.register_lowering(sum_p, mlir.lower_fun(_sum, multiple_results=False))
+mlir.register_lowering(sum_p, mlir.lower_fun(_sum_on_cpu, multiple_results=False), platform="cpu")
+mlir.register_lowering(spread_p, mlir.lower_fun(_spread, multiple_results=False))

@@ -4,16 +4,11 @@ A convolution is one trilinear form  sum_{n,t,w,i,o} x[n, t*stride + w*dilation 
 Leaving out one of the three arrays gives the output, the gradient of the input and the gradient of the kernel, and each
 derivative of these is one of them again.  So there is one primitive, `contract`, which leaves out one array.
 
-XLA brings convolutions into the form its fast CPU code needs only in the top-level program; inside scan, while, cond
-and remat the gradients JAX writes run up to a hundred times slower.  So on a CPU all three contractions are written as
-convolutions that have that form already: (batch, *space, dim) by (*window, dim, dim).
+On a CPU it is lowered as `canonical.py` says, elsewhere as JAX's own convolution and its transposes.
 """
 
-import itertools
-import math
 from collections.abc import Sequence
-from functools import partial, reduce
-from typing import NamedTuple
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,21 +17,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float
-from fdl.nn.window import Padding, pad_space, padding_pairs, per_axis, positions, taps
-
-MAX_TAPS = 64  # up to so many window positions are summed as shifted products when a group has one channel
-CHUNK, CACHE = 16, 8 << 20  # examples at a time once a kernel gradient reads more bytes than this
-
-
-class Form(NamedTuple):
-    """A convolution apart from its numbers: how the window walks over space."""
-
-    space: tuple[int, ...]
-    window: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    padding: tuple[tuple[int, int], ...]
-    groups: int
+from fdl.nn.canonical import Form, contract_on_cpu, correlate
+from fdl.nn.window import Padding, padding_pairs, per_axis, positions
 
 
 def convolve(
@@ -167,15 +149,7 @@ def _unfold(a, count, axis, lead):
 
 
 def _definition(x, kernel, form: Form):
-    return _correlate(x, kernel, form.padding, form.stride, form.dilation, form.groups)
-
-
-def _correlate(x, kernel, padding, stride, dilation, groups):
-    letters = "DHW"[-len(stride) :]
-    layout = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
-    return lax.conv_general_dilated(
-        x, kernel, stride, padding, rhs_dilation=dilation, dimension_numbers=layout, feature_group_count=groups
-    )
+    return correlate(x, kernel, form.padding, form.stride, form.dilation, form.groups)
 
 
 def _contract_by_definition(first, second, *, leave, form):
@@ -188,112 +162,9 @@ def _contract_by_definition(first, second, *, leave, form):
     return jax.linear_transpose(linear, _type(jax.typeof(first), jax.typeof(second), leave=leave, form=form))(y)[0]
 
 
-# --- a CPU: as convolutions in canonical form -----------------------------------------------------------------------
-
-
-def _contract_on_cpu(first, second, *, leave, form):
-    dtype = first.dtype
-    if dtype.itemsize == 2:
-        first, second = first.astype(jnp.float32), second.astype(jnp.float32)
-    if leave == "y":
-        return _slide(first, second, form.padding, form.stride, form.dilation, form.groups).astype(dtype)
-    return (_input if leave == "x" else _kernel)(first, second, form).astype(dtype)
-
-
-def _slide(x, kernel, padding, stride, dilation, groups):
-    """Canonical convolution; with one channel per group, a sum of shifted products."""
-    window = kernel.shape[:-2]
-    if kernel.shape[-2] > 1 or math.prod(window) > MAX_TAPS:
-        if min(itertools.chain(*padding)) < 0:
-            x, padding = pad_space(x, padding), [(0, 0)] * len(window)
-        return _correlate(x, kernel, padding, stride, dilation, groups)
-    seen = taps(_seen(x, kernel.shape[-1], padding), window, stride, dilation)
-    weights = kernel.reshape(-1, *(1,) * (x.ndim - 1), kernel.shape[-1])
-    return reduce(jnp.add, map(jnp.multiply, seen, weights))
-
-
-def _seen(x, dim, padding):
-    """x padded, each channel repeated for the outputs of its group (a single channel broadcasts by itself)."""
-    wide = x if x.shape[-1] in (1, dim) else jnp.repeat(x, dim // x.shape[-1], axis=-1)
-    return lax.optimization_barrier(pad_space(wide, padding))  # else padded again in every product
-
-
-def _input(kernel, y, form: Form):
-    """One convolution of y for each phase of the stride, so that no product has a zero put in by it; interleaved."""
-    groups, (in_dim, out_dim) = form.groups, kernel.shape[-2:]
-    kernel = kernel.reshape(*form.window, in_dim, groups, out_dim // groups)
-    kernel = jnp.flip(jnp.moveaxis(kernel, -1, -3).swapaxes(-1, -2), range(len(form.window)))
-    kernel = lax.optimization_barrier(kernel.reshape(*form.window, out_dim // groups, groups * in_dim))
-    phases = [_phase(kernel, y, form, offset) for offset in itertools.product(*map(range, form.stride))]
-    return _interleave(phases, form)
-
-
-def _phase(kernel, y, form: Form, offset):
-    """The input gradient at cells offset, offset + stride, ... of every axis; kernel is flipped."""
-    cuts, padding, dilation = [], [], []
-    axes = zip(offset, form.space, form.window, form.stride, form.dilation, form.padding, y.shape[1:-1])
-    for j, space, window, stride, spacing, (low, _), count in axes:
-        hits = [w for w in range(window) if (j + low - w * spacing) % stride == 0]
-        if not hits:
-            sizes = (-(-n // s) for n, s in zip(form.space, form.stride))
-            return jnp.zeros((y.shape[0], *sizes, kernel.shape[-1]), y.dtype)
-        last, first = ((j + low - w * spacing) // stride for w in (hits[-1], hits[0]))
-        cuts.append(slice(window - 1 - hits[-1], None, stride // math.gcd(stride, spacing)))
-        padding.append((-last, -(-space // stride) + first - count))
-        dilation.append(spacing // math.gcd(stride, spacing))
-    return _slide(y, kernel[tuple(cuts)], padding, (1,) * len(cuts), dilation, form.groups)
-
-
-def _interleave(phases, form: Form):
-    rank, x = len(form.space), phases[0]
-    batch, *size, dim = x.shape
-    if len(phases) > 1:
-        x = jnp.stack(phases).reshape(*form.stride, batch, *size, dim)
-        order = [rank, *itertools.chain(*((rank + 1 + a, a) for a in range(rank))), 2 * rank + 1]
-        x = x.transpose(order).reshape(batch, *(n * s for n, s in zip(size, form.stride)), dim)
-    return x[(slice(None), *map(slice, form.space))]
-
-
-def _kernel(x, y, form: Form):
-    """The kernel gradient, a few examples at a time when all of them would not stay in the cache."""
-    part = _tap_sums if x.shape[-1] == form.groups > 1 and math.prod(form.window) <= MAX_TAPS else _kernel_of_part
-    if x.shape[0] % CHUNK or (x.size + y.size) * x.dtype.itemsize < CACHE:
-        return part(x, y, form)
-    x, y = (a.reshape(-1, CHUNK, *a.shape[1:]) for a in (x, y))
-    zero = jnp.zeros((*form.window, x.shape[-1] // form.groups, y.shape[-1]), x.dtype)
-    return lax.scan(lambda total, xy: (total + part(*xy, form), None), zero, (x, y))[0]
-
-
-def _kernel_of_part(x, y, form: Form):
-    """Convolution of x with y over batch and space, channels of x in the place of the batch."""
-    batch, *space, in_dim = x.shape
-    if form.window == form.stride == (1,) * len(space) and x.shape[:-1] == y.shape[:-1] and form.groups == 1:
-        return (x.reshape(-1, in_dim).T @ y.reshape(-1, y.shape[-1])).reshape(*form.window, in_dim, -1)
-    axes = zip(form.window, form.dilation, y.shape[1:-1], form.stride, space, form.padding)
-    padding = [(low, (w - 1) * d + (n - 1) * s + 1 - size - low) for w, d, n, s, size, (low, _) in axes]
-    x = jnp.moveaxis(x.reshape(batch, *space, form.groups, in_dim // form.groups), (0, -1), (-1, 0))
-    x = x.reshape(in_dim // form.groups, *space, form.groups * batch)
-    x, y = lax.optimization_barrier((x, jnp.moveaxis(y, 0, -2)))  # else the transposes are folded back
-    return jnp.moveaxis(_slide(x, y, padding, form.dilation, form.stride, form.groups), 0, -2)
-
-
-def _tap_sums(x, y, form: Form):
-    """One channel per group, summed example by example: XLA is slow at sums that leave only the channels."""
-    narrow = partial(jnp.sum, axis=-2) if len(form.window) > 1 else lambda a: a
-
-    def add(sums, example):
-        x, y = example
-        seen = taps(_seen(x[None], y.shape[-1], form.padding), form.window, form.stride, form.dilation)
-        return tuple(s + narrow(tap[0] * y) for s, tap in zip(sums, seen)), None
-
-    zero = (jnp.zeros_like(narrow(y[0])),) * math.prod(form.window)
-    sums, _ = lax.scan(add, zero, (x, y))
-    return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
-
-
 contract_p.def_impl(jax.jit(lambda a, b, **how: contract_p.bind(a, b, **how), static_argnames=("leave", "form")))
 contract_p.def_abstract_eval(_type)
 ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
 batching.primitive_batchers[contract_p] = _batch
 mlir.register_lowering(contract_p, mlir.lower_fun(_contract_by_definition, multiple_results=False))
-mlir.register_lowering(contract_p, mlir.lower_fun(_contract_on_cpu, multiple_results=False), platform="cpu")
+mlir.register_lowering(contract_p, mlir.lower_fun(contract_on_cpu, multiple_results=False), platform="cpu")

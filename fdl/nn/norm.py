@@ -1,10 +1,12 @@
 """Layers that normalise: moments and division in float32 at least, output in the type of the input."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from fdl.checks import ShapeError, require_float, require_shape
-from fdl.nn.channels import per_channel
+from fdl.nn.channels import channel_mean, per_channel
 from fdl.nn.layer import Layer, layer, pure
 from fdl.tree import widen
 
@@ -26,21 +28,22 @@ def batch_norm(dim: int, *, momentum: float = 0.9, eps: float = 1e-5, unbiased: 
         )
 
     def moved(old, new):
-        return (momentum * old + (1 - momentum) * jax.lax.stop_gradient(new).reshape(dim)).astype(old.dtype)
+        return (momentum * old + (1 - momentum) * jax.lax.stop_gradient(new)).astype(old.dtype)
 
     def apply(params, state, x, *, key=None, train=False):
         require_float(x)
         require_shape(x, None, ..., dim)
+        wide, scale, bias = widen(x), widen(params["scale"]), widen(params["bias"])
         if not train:
-            mean, var = (per_channel(widen(state[name]), x) for name in ("mean", "var"))
-            return _affine(params, _normalise(x, mean, var, eps)), state
+            factor = scale * jax.lax.rsqrt(widen(state["var"]) + eps)
+            y = (wide - per_channel(widen(state["mean"]), x)) * per_channel(factor, x) + per_channel(bias, x)
+            return y.astype(x.dtype), state
         size = x.size // dim
         if size < 2:
             raise ShapeError(f"batch_norm needs two or more values a channel in training, got {x.shape}")
-        mean, var = moments(x, tuple(range(x.ndim - 1)))
+        y, mean, var = _normalise(wide, scale, bias, eps)
         carried = var * (size / (size - 1)) if unbiased else var
-        state = {"mean": moved(state["mean"], mean), "var": moved(state["var"], carried)}
-        return _affine(params, _normalise(x, mean, var, eps)), state
+        return y.astype(x.dtype), {"mean": moved(state["mean"], mean), "var": moved(state["var"], carried)}
 
     return Layer(init, apply)
 
@@ -56,19 +59,36 @@ def layer_norm(dim: int, *, eps: float = 1e-5, use_bias: bool = True) -> Layer:
     def apply(params, x):
         require_float(x)
         require_shape(x, ..., dim)
-        return _affine(params, _normalise(x, *moments(x, (-1,)), eps))
+        wide = widen(x)
+        centred = wide - jnp.mean(wide, -1, keepdims=True)
+        y = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), -1, keepdims=True) + eps)
+        return _affine(params, y.astype(x.dtype))
 
     return pure(init, apply)
 
 
-def moments(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance over these axes, which stay with length one; in float32 at least."""
-    mean = jnp.mean(widen(x), axes, keepdims=True)
-    return mean, jnp.mean(jnp.square(widen(x) - mean), axes, keepdims=True)
+@partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(x with this bias as mean and this scale as deviation of each channel, its own mean, its biased variance)."""
+    mean = channel_mean(x)
+    centred = x - per_channel(mean, x)
+    var = channel_mean(centred * centred)
+    return centred * per_channel(scale * jax.lax.rsqrt(var + eps), x) + per_channel(bias, x), mean, var
 
 
-def _normalise(x: jax.Array, mean: jax.Array, var: jax.Array, eps: float) -> jax.Array:
-    return ((widen(x) - mean) * jax.lax.rsqrt(var + eps)).astype(x.dtype)
+@_normalise.defjvp
+def _normalise_jvp(eps, primals, tangents):
+    # Written out so that the gradient needs two sums over the batch, of the cotangent and of its product with the
+    # standardised input: each stands for the gradient of bias or scale and for a part of the gradient of x.
+    (x, scale, bias), (dx, dscale, dbias) = primals, tangents
+    y, mean, var = _normalise(x, scale, bias, eps)
+    inverse = jax.lax.rsqrt(var + eps)
+    standard = (x - per_channel(mean, x)) * per_channel(inverse, x)
+    dmean, correlation = channel_mean(dx), channel_mean(dx * standard)
+    slope = scale * inverse
+    dy = dx * per_channel(slope, x) + per_channel(dbias - slope * dmean, x)
+    dy = dy + standard * per_channel(dscale - slope * correlation, x)
+    return (y, mean, var), (dy, dmean, 2 * correlation / inverse)
 
 
 def _affine(params: dict, x: jax.Array) -> jax.Array:

@@ -159,15 +159,44 @@ def _largest(x, window, stride):
 @_largest.defjvp
 def _largest_jvp(window, stride, primals, tangents):
     y, winner = _contest(primals[0], window, stride)
+    if stride == window:
+        (dx,), inner = tangents, _inner_axes(window)
+        won = jnp.expand_dims(winner, inner) == _cell_numbers(window)
+        return y, jnp.sum(jnp.where(won, _tiles(dx, window), 0), inner)
     seen = taps(tangents[0], window, stride, (1,) * len(window))
     return y, sum(jnp.where(winner == cell, tap, 0) for cell, tap in enumerate(seen))
 
 
 def _contest(x, window, stride):
     """The largest cell of each window, and its number."""
+    if stride == window:
+        # Reductions, whose results are kept: element-wise code would be computed again in each use of it.
+        tiles, inner = _tiles(x, window), _inner_axes(window)
+        best = jnp.max(tiles, inner)
+        largest = (tiles == jnp.expand_dims(best, inner)) | jnp.isnan(tiles)
+        numbers = jnp.broadcast_to(_cell_numbers(window), tiles.shape)
+        return best, jnp.min(jnp.where(largest, numbers, math.prod(window)), inner)
     first, *others = taps(x, window, stride, (1,) * len(window))
     best, winner = first, jnp.zeros(first.shape, jnp.int8 if math.prod(window) < 128 else jnp.int32)
     for cell, tap in enumerate(others, start=1):
         better = (tap > best) | (jnp.isnan(tap) & ~jnp.isnan(best))
         best, winner = jnp.where(better, tap, best), jnp.where(better, jnp.asarray(cell, winner.dtype), winner)
     return best, winner
+
+
+def _tiles(x, window):
+    """(batch, *space, dim) -> (batch, tiles, cells, tiles, cells, ..., dim); what fills no tile is cut off."""
+    counts = [n // w for n, w in zip(x.shape[1:-1], window)]
+    x = x[(slice(None), *(slice(n * w) for n, w in zip(counts, window)))]
+    return x.reshape(x.shape[0], *itertools.chain(*zip(counts, window)), x.shape[-1])
+
+
+def _inner_axes(window) -> tuple[int, ...]:
+    return tuple(range(2, 2 * len(window) + 1, 2))
+
+
+def _cell_numbers(window) -> jax.Array:
+    """0, 1, ... along the cells of a tile, rows first, in the axes of `_tiles`."""
+    numbers = np.arange(math.prod(window)).reshape(window)
+    dtype = jnp.int8 if math.prod(window) < 127 else jnp.int32
+    return jnp.asarray(np.expand_dims(numbers, (0, *range(1, 2 * len(window), 2), 2 * len(window) + 1)), dtype)
