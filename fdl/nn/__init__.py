@@ -15,10 +15,15 @@ from fdl.nn.activations import (
     softplus,
     tanh,
 )
+from fdl.nn.axiswise import glu, softmin, sparsemax, unit
 from fdl.nn.compose import parallel, remat, repeat, residual, serial, wire
 from fdl.nn.conv import conv
 from fdl.nn.convolve import convolve
+from fdl.nn.curves import celu, log1mexp, mish, selu, soft_sign, softcap, squareplus, tanh_shrink
 from fdl.nn.dense import dense, embedding, flatten, maxout, parameter
+from fdl.nn.drop import alpha_dropout, drop_block, drop_path, gaussian_dropout, spatial_dropout
+from fdl.nn.group_norm import group_norm, instance_norm, rms_norm
+from fdl.nn.identity_initializers import delta_orthogonal, dirac, eye, gain
 from fdl.nn.initializers import (
     Initializer,
     constant,
@@ -41,7 +46,18 @@ from fdl.nn.initializers import (
 from fdl.nn.layer import Layer, Params, State, as_layer, function, layer, pure
 from fdl.nn.noise import dropout, gaussian_noise
 from fdl.nn.norm import batch_norm, layer_norm
+from fdl.nn.piecewise import (
+    hard_shrink,
+    hard_sigmoid,
+    hard_silu,
+    hard_tanh,
+    prelu,
+    relu6,
+    soft_shrink,
+    threshold,
+)
 from fdl.nn.pooling import average_pool, global_average_pool, global_max_pool, max_pool
+from fdl.nn.response_norm import local_response_norm
 
 __all__ = [
     # the contract
@@ -73,8 +89,18 @@ __all__ = [
     "global_average_pool",
     "batch_norm",
     "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "instance_norm",
+    "local_response_norm",
     "dropout",
+    "spatial_dropout",
+    "alpha_dropout",
+    "gaussian_dropout",
+    "drop_path",
+    "drop_block",
     "gaussian_noise",
+    "prelu",
     # activations
     "identity",
     "sigmoid",
@@ -89,6 +115,25 @@ __all__ = [
     "softplus",
     "softmax",
     "log_softmax",
+    "relu6",
+    "selu",
+    "celu",
+    "hard_tanh",
+    "hard_sigmoid",
+    "hard_silu",
+    "soft_sign",
+    "mish",
+    "squareplus",
+    "log1mexp",
+    "hard_shrink",
+    "soft_shrink",
+    "tanh_shrink",
+    "threshold",
+    "softcap",
+    "glu",
+    "softmin",
+    "sparsemax",
+    "unit",
     # initializers
     "Initializer",
     "initializer",
@@ -107,4 +152,8 @@ __all__ = [
     "lecun_uniform",
     "orthogonal",
     "sparse",
+    "eye",
+    "dirac",
+    "delta_orthogonal",
+    "gain",
 ]

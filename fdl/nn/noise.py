@@ -14,14 +14,13 @@ def dropout(rate: float) -> Layer:
 
     https://arxiv.org/abs/1207.0580, in the inverted form, so that evaluation does nothing.
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"rate is the probability of removal, in [0, 1), got {rate}")
+    require_rate(rate)
 
     def draw(key, x):
         keep = jax.random.bernoulli(key, 1 - rate, x.shape)
         return jnp.where(keep, x / (1 - rate), 0)
 
-    return _noisy(draw if rate else None, "dropout")
+    return noisy(draw if rate else None, "dropout")
 
 
 @layer
@@ -34,10 +33,10 @@ def gaussian_noise(std: float) -> Layer:
         noise = std * jax.random.normal(key, x.shape, widen(x).dtype)  # the same noise in every precision
         return x + noise.astype(x.dtype)
 
-    return _noisy(draw if std else None, "gaussian_noise")
+    return noisy(draw if std else None, "gaussian_noise")
 
 
-def _noisy(draw, kind: str) -> Layer:
+def noisy(draw, kind: str) -> Layer:
     """The layer of draw(key, x) in training.  A missing key is an error: noise is never off in silence."""
 
     def apply(params, state, x, *, key=None, train=False):
@@ -49,3 +48,9 @@ def _noisy(draw, kind: str) -> Layer:
         return draw(key, x), state
 
     return Layer(lambda key: ({}, {}), apply)
+
+
+def require_rate(rate: float) -> None:
+    """Raise ValueError unless rate is a probability below 1."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"rate is the probability of removal, in [0, 1), got {rate}")

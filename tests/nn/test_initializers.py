@@ -116,7 +116,7 @@ def test_moments_of_plain_distributions():
         (init.he_uniform(slope=0.5), lambda i, o: 2 / 1.25 / i, 1.8),
         (init.variance_scaling(3.0, "fan_out", "truncated_normal"), lambda i, o: 3 / o, TRUNCATED_KURTOSIS),
     ],
-    ids=str,
+    ids=lambda value: repr(value) if isinstance(value, init.Initializer) else None,
 )
 def test_moments_of_scaled_distributions(initializer, variance, kurtosis, shape):
     window = math.prod(shape[:-2])
