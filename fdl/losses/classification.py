@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float, require_integer, require_mask, require_shape
-from fdl.losses.inputs import require_pair, widen
+from fdl.losses.inputs import keep_only, require_pair, widen
 
 
 def cross_entropy(
@@ -59,11 +59,35 @@ def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, where: ArrayL
     return loss if keep is None else jnp.where(keep, loss, 0)
 
 
+def negative_log_likelihood(log_probs: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """-log_probs[label] of each example, in nats.  (..., classes), int (...) -> (...)
+
+    For a model that ends in `log_softmax` or mixes distributions; from logits use `cross_entropy`.  log_probs are not
+    normalised here.  A label outside 0 ... classes - 1 makes its loss NaN.
+    """
+    log_probs, labels, keep = require_numbers(log_probs, labels, where, "log_probs")
+    loss = -pick(log_probs, labels)
+    return loss if keep is None else jnp.where(keep, loss, 0)
+
+
+def require_numbers(
+    scores: ArrayLike, labels: ArrayLike, where: ArrayLike | None, name: str
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Scores widened and class numbers, both 0 where masked, and the mask; raises unless (..., classes) and (...)."""
+    require_float(scores, name)
+    require_shape(scores, ..., None, name=name)
+    require_integer(labels, "labels", "class numbers are integers: labels.astype('int32'), or argmax(-1) of one-hot")
+    require_shape(labels, *jnp.shape(scores)[:-1], name="labels", hint=f"that of {name} without the classes")
+    keep = require_mask(where, jnp.shape(labels))
+    scores, labels = keep_only(keep, widen(scores)[0], _at_least_32_bits(labels))
+    return scores, labels, keep
+
+
 def _from_numbers(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
     # Relative to the largest logit, so that a common offset of all logits costs no digits.
     top = jax.lax.stop_gradient(jnp.max(logits, axis=-1))
     log_sum = jnp.log(jnp.sum(jnp.exp(logits - top[..., None]), axis=-1))
-    chosen = _pick(logits, labels) - top
+    chosen = pick(logits, labels) - top
     if smoothing == 0:
         return log_sum - chosen
     return log_sum - (1 - smoothing) * chosen - smoothing * jnp.mean(logits - top[..., None], axis=-1)
@@ -78,7 +102,7 @@ def _from_probabilities(logits: jax.Array, probs: jax.Array, smoothing: float) -
     return -jnp.sum(probs * log_probs, axis=-1)
 
 
-def _pick(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def pick(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """logits[..., labels], NaN where there is no such class."""
     pick = lambda row, label: row.at[label].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     for _ in labels.shape:

@@ -14,6 +14,16 @@ def widen(*arrays: ArrayLike) -> list[jax.Array]:
     return [x.astype(dtype) for x in found]
 
 
+def keep_only(keep: jax.Array | None, *arrays: jax.Array) -> list[jax.Array]:
+    """The arrays with 0 where `keep` is false, so that NaN there reaches neither value nor gradient.
+
+    keep has the leading axes of every array; None keeps all.
+    """
+    if keep is None:
+        return list(arrays)
+    return [jnp.where(keep.reshape(keep.shape + (1,) * (x.ndim - keep.ndim)), x, jnp.zeros_like(x)) for x in arrays]
+
+
 def require_pair(x: ArrayLike, target: ArrayLike, name: str) -> None:
     """Raise DtypeError or ShapeError unless both are floating point and of one shape; nothing is broadcast."""
     require_float(x, name)

@@ -215,7 +215,7 @@ PAPERS = {
 def test_follows_the_paper(name, record_property):
     optimizer, transcription, *view = PAPERS[name]()
     error = worst(ours(optimizer, *view), np.array(list(transcription)))
-    record_property("worst relative error", error)
+    record_property("worst relative error", float(error))
     assert error < 1e-10
 
 
@@ -263,5 +263,5 @@ def test_follows_torch(name, record_property):
         optimizer.step()
         path.append(theta.detach().numpy().copy())
     error = worst(ours(make()), np.array(path))
-    record_property("worst relative error", error)
+    record_property("worst relative error", float(error))
     assert error < 1e-10

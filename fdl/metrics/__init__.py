@@ -1,0 +1,44 @@
+"""Metrics: sums that are gathered batch by batch and read at the end, so that any split of the data gives the same.
+
+    init()                            -> sums
+    update(sums, *args, where=None)   -> sums
+    compute(sums)                     -> value
+
+Sums are pytrees that add: those of shards and batches merge by `jax.tree.map(operator.add, a, b)`.  Counts are integers
+(int32 on the device unless 64-bit types are enabled), so they are exact; for more than 2³¹ examples add the sums of
+the steps up as Python or NumPy numbers, which `compute` takes as well.  `where` is a boolean mask of the shape of the
+labels or values: what it leaves out counts in no way, whatever it holds.
+"""
+
+from fdl.metrics.classification import Confusion, accuracy, confusion_matrix, correct, top_k
+from fdl.metrics.metric import Average, Metric, mean, metric
+from fdl.metrics.overlap import Tally, f_score, intersection_over_union, precision, recall
+from fdl.metrics.probability import Confidence, Scores, area_under_curve, expected_calibration_error
+from fdl.metrics.regression import Moments, r_squared
+
+__all__ = [
+    "Metric",
+    "metric",
+    "mean",
+    # classes
+    "accuracy",
+    "correct",
+    "top_k",
+    "confusion_matrix",
+    "precision",
+    "recall",
+    "f_score",
+    "intersection_over_union",
+    # probabilities
+    "area_under_curve",
+    "expected_calibration_error",
+    # numbers
+    "r_squared",
+    # sums
+    "Average",
+    "Confidence",
+    "Confusion",
+    "Moments",
+    "Scores",
+    "Tally",
+]
