@@ -182,12 +182,13 @@ def digest(tree: Tree) -> str:
     """SHA-256 over the paths, types and bits of all leaves: equal exactly when the trees are."""
     state = hashlib.sha256()
     for path, leaf in flatten(tree).items():
-        array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+        array = np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf)
         state.update(f"{path} {array.dtype} {array.shape}\n".encode() + array.tobytes())
     return state.hexdigest()
 
 
-def _is_key(leaf: Any) -> bool:
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf holds typed random keys, whose numbers `jax.random.key_data` gives."""
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from fdl.tree import widen
+
 MOST_ROWS = 256  # a sum is taken over at most so many rows at once, the partial sums then over the rest
 
 
@@ -43,7 +45,7 @@ def _sum_on_cpu(x):
     batch, rows, dim = x.shape
     if batch != 1 or rows == 0:
         return _sum(x)
-    wide = x.astype(jnp.float32) if x.dtype.itemsize == 2 else x
+    wide = widen(x)
     part = next(n for n in range(min(rows, MOST_ROWS), 0, -1) if rows % n == 0)
     partial = jnp.ones((1, part), wide.dtype) @ wide.reshape(part, -1)
     return jnp.sum(partial.reshape(rows // part, dim), axis=0, keepdims=True).astype(x.dtype)

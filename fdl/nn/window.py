@@ -15,6 +15,7 @@ import numpy as np
 from jax import lax
 
 from fdl.checks import ShapeError, describe, require_float
+from fdl.tree import widen
 
 MAX_TAPS = 25  # a window of up to so many cells is looked at in one pass
 Padding = str | int | Sequence[int | tuple[int, int]]
@@ -49,7 +50,7 @@ def average_pool(
     16-bit arrays are summed in float32.  Raises ShapeError, DtypeError.
     """
     window, stride, pads = _geometry(x, window, stride, padding)
-    total = pad_space(x.astype(jnp.float32) if x.dtype.itemsize == 2 else x, pads)
+    total = pad_space(widen(x), pads)
     for along in _passes(window, stride):
         total = reduce(jnp.add, taps(total, *along, (1,) * len(window)))
     count = math.prod(window) if count_padding else _counts(x.shape[1:-1], window, stride, pads)[..., None]

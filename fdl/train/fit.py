@@ -58,12 +58,13 @@ def fit(
         row |= evaluate(state) if evaluate else {}
         history.append(row)
         progress.final(row)
-        if directory:
-            checkpoint.save(directory, state, metadata={"history": list(history)})
         if early_stopping and history.rows_since_best(early_stopping.watch, early_stopping.mode) == 0:
             best = jax.tree.map(_copy, state)
             if directory:
                 checkpoint.save(Path(directory) / "best", state, keep=1)
+        if directory:
+            # After the best one: a history that was saved never speaks of a best state that was not.
+            checkpoint.save(directory, state, metadata={"history": list(history)})
     return (state if best is None else best), history
 
 

@@ -155,3 +155,30 @@ def test_every_shape_of_evaluation_compiles_once():
         measure(state, EXAMPLES, batch=16)
     assert len(traces) == 1
     assert jax.tree.all(jax.tree.map(lambda leaf: not jnp.isnan(leaf).any(), state.params))
+
+
+def test_a_cut_between_the_two_saves_loses_no_best_state(step, tmp_path, monkeypatch):
+    """Whichever save is the last before a kill, going on ends with the best state of the whole run."""
+    values = [3.0, 2.0, 1.0, 2.0, 2.0]
+    stopping = train.EarlyStopping("valid", patience=5)
+    score = lambda state: {"valid": values[int(state.step) // 5 - 1]}
+    options = {"evaluate": score, "early_stopping": stopping, "epochs": 5, "progress": quiet()}
+    best, _ = train.fit(step, make()[1], batches(), **options)
+    save = train.checkpoint.save
+    for cut in range(1, 9):
+        saves = 0
+
+        def killing(*args, cut=cut, **kwargs):
+            nonlocal saves
+            saves += 1
+            if saves == cut:
+                raise KeyboardInterrupt
+            return save(*args, **kwargs)
+
+        directory = tmp_path / str(cut)
+        monkeypatch.setattr(train.checkpoint, "save", killing)
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(step, make()[1], batches(), directory=directory, **options)
+        monkeypatch.setattr(train.checkpoint, "save", save)
+        again, _ = train.fit(step, make()[1], batches(), directory=directory, resume=True, **options)
+        assert tree.digest(again) == tree.digest(best)

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from fdl.checks import TreeError
 from fdl.train.checkpoint import manifest
 from fdl.train.checkpoint.manifest import CheckpointError
-from fdl.tree import Tree, differences, flatten
+from fdl.tree import Tree, differences, flatten, is_key
 
 ARRAYS = "arrays.safetensors"
 
@@ -34,7 +34,7 @@ def save(directory: str | Path, state: Any, *, metadata: dict[str, Any] | None =
         "format": manifest.FORMAT,
         "step": int(state.step),
         "arrays": {path: manifest.describe_array(array) for path, array in arrays.items()},
-        "keys": {path: str(jax.random.key_impl(leaf)) for path, leaf in flatten(state).items() if _is_key(leaf)},
+        "keys": {path: str(jax.random.key_impl(leaf)) for path, leaf in flatten(state).items() if is_key(leaf)},
         "metadata": metadata or {},
         "environment": manifest.environment(),
     }
@@ -153,12 +153,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def _to_numpy(leaf: Any) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
+    return np.asarray(jax.random.key_data(leaf) if is_key(leaf) else leaf, order="C")
 
 
 def _from_numpy(array: np.ndarray, impl: str | None) -> jax.Array:
