@@ -71,6 +71,17 @@ class Recorded:
             raise TypeError(f"the constructor must return a {cls.__name__}, got {type(made).__name__}")
         return made
 
+    def replace(self, **changes: Any) -> Self:
+        """What the same constructor makes of these arguments and its other ones."""
+        if self.call is None:
+            raise TypeError(f"{self!r} does not know its constructor; make it in a decorated function")
+        signature = self.call.bound.signature
+        unknown = [name for name in changes if name not in signature.parameters]
+        if unknown:
+            raise TypeError(f"{self.call.kind} has no {unknown[0]!r}; it has {', '.join(signature.parameters)}")
+        bound = inspect.BoundArguments(signature, self.call.bound.arguments | changes)  # pyright: ignore
+        return self.call.constructor(*bound.args, **bound.kwargs)
+
     def __repr__(self) -> str:
         return repr(self.call) if self.call else f"{type(self).__name__}(...)"
 

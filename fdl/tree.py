@@ -25,6 +25,13 @@ def matches(pattern: str, path: str) -> bool:
     return _reads(path.split("/"), pattern.split("/"))
 
 
+def stands_for(where: Where, path: str, leaf: Any) -> bool:
+    """Whether the leaf at this path is meant."""
+    if isinstance(where, str):
+        return matches(where, path)
+    return bool(where(path, leaf)) if callable(where) else any(matches(pattern, path) for pattern in where)
+
+
 def flatten(tree: Tree) -> dict[str, Any]:
     """Leaves by path, {"a/b/c": leaf}, in the order of `jax.tree.leaves`."""
     return {_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
@@ -54,7 +61,7 @@ def select(tree: Tree, where: Where, *, strict: bool = True) -> Tree:
     leaves = flatten(tree)
     if strict:
         require_matches(leaves, where)
-    return _like(tree, [_means(where, path, leaf) for path, leaf in leaves.items()])
+    return _like(tree, [stands_for(where, path, leaf) for path, leaf in leaves.items()])
 
 
 def split(tree: Tree, where: Where, *, strict: bool = True) -> tuple[dict, dict]:
@@ -62,7 +69,7 @@ def split(tree: Tree, where: Where, *, strict: bool = True) -> tuple[dict, dict]
     leaves = flatten(tree)
     if strict:
         require_matches(leaves, where)
-    meant = {path: leaf for path, leaf in leaves.items() if _means(where, path, leaf)}
+    meant = {path: leaf for path, leaf in leaves.items() if stands_for(where, path, leaf)}
     return unflatten(meant), unflatten({path: leaf for path, leaf in leaves.items() if path not in meant})
 
 
@@ -105,7 +112,7 @@ def assign(tree: Tree, table: Mapping[str, Any], *, strict: bool = True) -> Tree
 def require_matches(leaves: Mapping[str, Any], where: Where) -> None:
     """Raise TreeError if a pattern of where, or where itself, means no leaf at all."""
     for pattern in (where,) if isinstance(where, str) or callable(where) else where:
-        if not any(_means(pattern, path, leaf) for path, leaf in leaves.items()):
+        if not any(stands_for(pattern, path, leaf) for path, leaf in leaves.items()):
             named = getattr(pattern, "__name__", repr(pattern))
             raise TreeError(f"{named} matches nothing; the paths are {_some(leaves)}")
 
@@ -198,12 +205,6 @@ def _name(path: tuple) -> str:
 
 def _like(tree: Tree, leaves: Sequence) -> Tree:
     return jax.tree.unflatten(jax.tree.structure(tree), leaves)
-
-
-def _means(where: Where, path: str, leaf: Any) -> bool:
-    if isinstance(where, str):
-        return matches(where, path)
-    return bool(where(path, leaf)) if callable(where) else any(matches(pattern, path) for pattern in where)
 
 
 def _reads(names: list[str], pattern: list[str]) -> bool:

@@ -1,14 +1,36 @@
 """Strict JAX for every test: no silent promotion of types or ranks; warnings are errors (see pyproject.toml)."""
 
+from pathlib import Path
+
 import jax
+import pytest
+
+from tests.agreement import Agreement, page_of
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+PAGE = Path(__file__).parent.parent / "docs" / "oracles.md"
 
-def pytest_terminal_summary(terminalreporter):
+
+@pytest.fixture
+def agrees(record_property):
+    """Compare with an oracle: agrees.values(subject, source, got, want), agrees.torch(subject, ours, theirs, ...)."""
+    return Agreement(record_property)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--oracles-page", action="store_true", help="write docs/oracles.md from what this run compared")
+
+
+def pytest_terminal_summary(terminalreporter, config):
     """Say how much was left out for want of an oracle, so that a green run is not taken for a full one."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     missing = sum("could not import" in reason for reason in reasons)
     if missing:
         terminalreporter.write_line(f"{missing} tests need an oracle that is not installed: pip install '.[oracles]'")
+    if config.getoption("--oracles-page"):
+        passed = terminalreporter.stats.get("passed", [])
+        records = [value for report in passed for name, value in report.user_properties if name == "oracle"]
+        head = PAGE.read_text().partition("| what |")[0]
+        PAGE.write_text(head + "\n".join(page_of(records)) + "\n")

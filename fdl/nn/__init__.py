@@ -1,63 +1,20 @@
-"""Layers: pairs of pure functions, and the ways to put them together.  Start reading at layer.py."""
+"""Layers: pairs of pure functions, and the ways to put them together.  Start reading at layer.py.
 
-from fdl.nn.activations import (
-    elu,
-    gelu,
-    identity,
-    leaky_relu,
-    lecture_leaky_relu,
-    log_sigmoid,
-    log_softmax,
-    relu,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
-    tanh,
-)
-from fdl.nn.axiswise import glu, softmin, sparsemax, unit
+Each room lists its own public names; all of them are names of `fdl.nn`.
+"""
+
+from fdl.nn import activations, convolution, initializers, linear, noise, normalization, pooling, shape
+from fdl.nn.activations import *
 from fdl.nn.compose import parallel, remat, repeat, residual, serial, wire
-from fdl.nn.conv import conv
-from fdl.nn.convolve import convolve
-from fdl.nn.curves import celu, log1mexp, mish, selu, soft_sign, softcap, squareplus, tanh_shrink
-from fdl.nn.dense import dense, embedding, flatten, maxout, parameter
-from fdl.nn.drop import alpha_dropout, drop_block, drop_path, gaussian_dropout, spatial_dropout
-from fdl.nn.group_norm import group_norm, instance_norm, rms_norm
-from fdl.nn.identity_initializers import delta_orthogonal, dirac, eye, gain
-from fdl.nn.initializers import (
-    Initializer,
-    constant,
-    glorot_normal,
-    glorot_uniform,
-    he_normal,
-    he_uniform,
-    initializer,
-    lecun_normal,
-    lecun_uniform,
-    normal,
-    ones,
-    orthogonal,
-    sparse,
-    truncated_normal,
-    uniform,
-    variance_scaling,
-    zeros,
-)
+from fdl.nn.convolution import *
+from fdl.nn.initializers import *
 from fdl.nn.layer import Layer, Params, State, as_layer, function, layer, pure
-from fdl.nn.noise import dropout, gaussian_noise
-from fdl.nn.norm import batch_norm, layer_norm
-from fdl.nn.piecewise import (
-    hard_shrink,
-    hard_sigmoid,
-    hard_silu,
-    hard_tanh,
-    prelu,
-    relu6,
-    soft_shrink,
-    threshold,
-)
-from fdl.nn.pooling import average_pool, global_average_pool, global_max_pool, max_pool
-from fdl.nn.response_norm import local_response_norm
+from fdl.nn.linear import *
+from fdl.nn.noise import *
+from fdl.nn.normalization import *
+from fdl.nn.pooling import *
+from fdl.nn.rewire import rewire
+from fdl.nn.shape import *
 
 __all__ = [
     # the contract
@@ -75,85 +32,13 @@ __all__ = [
     "parallel",
     "repeat",
     "remat",
-    # layers
-    "dense",
-    "maxout",
-    "embedding",
-    "parameter",
-    "flatten",
-    "conv",
-    "convolve",
-    "max_pool",
-    "average_pool",
-    "global_max_pool",
-    "global_average_pool",
-    "batch_norm",
-    "layer_norm",
-    "rms_norm",
-    "group_norm",
-    "instance_norm",
-    "local_response_norm",
-    "dropout",
-    "spatial_dropout",
-    "alpha_dropout",
-    "gaussian_dropout",
-    "drop_path",
-    "drop_block",
-    "gaussian_noise",
-    "prelu",
-    # activations
-    "identity",
-    "sigmoid",
-    "log_sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "lecture_leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "softmax",
-    "log_softmax",
-    "relu6",
-    "selu",
-    "celu",
-    "hard_tanh",
-    "hard_sigmoid",
-    "hard_silu",
-    "soft_sign",
-    "mish",
-    "squareplus",
-    "log1mexp",
-    "hard_shrink",
-    "soft_shrink",
-    "tanh_shrink",
-    "threshold",
-    "softcap",
-    "glu",
-    "softmin",
-    "sparsemax",
-    "unit",
-    # initializers
-    "Initializer",
-    "initializer",
-    "zeros",
-    "ones",
-    "constant",
-    "normal",
-    "truncated_normal",
-    "uniform",
-    "variance_scaling",
-    "glorot_normal",
-    "glorot_uniform",
-    "he_normal",
-    "he_uniform",
-    "lecun_normal",
-    "lecun_uniform",
-    "orthogonal",
-    "sparse",
-    "eye",
-    "dirac",
-    "delta_orthogonal",
-    "gain",
+    "rewire",
 ]
+__all__ += linear.__all__
+__all__ += shape.__all__
+__all__ += convolution.__all__
+__all__ += pooling.__all__
+__all__ += normalization.__all__
+__all__ += noise.__all__
+__all__ += activations.__all__
+__all__ += initializers.__all__

@@ -44,7 +44,11 @@ def serial(*parts: Part, **named: Part) -> Layer:
 @layer
 def residual(*parts: Part, **named: Part) -> Layer:
     """x + serial(...)(x), the shortcut of https://arxiv.org/abs/1512.03385.  (shape) -> same shape"""
-    body = serial(*parts, **named)
+    return _shortcut(serial(*parts, **named))
+
+
+def _shortcut(body: Layer) -> Layer:
+    """x + body(x)"""
 
     def apply(params, state, x, *, key=None, train=False):
         y, state = body.apply(params, state, x, key=key, train=train)
@@ -52,7 +56,7 @@ def residual(*parts: Part, **named: Part) -> Layer:
             raise ShapeError(f"the parts must keep the shape of their input, {x.shape} became {y.shape}")
         return x + y, state
 
-    return Layer(body.init, apply, body.parts, body.is_pure)
+    return _around(body, body.init, apply, _shortcut)
 
 
 @layer
@@ -89,7 +93,7 @@ def repeat(part: Part, depth: int) -> Layer:
         keys = None if key is None else _keys(key, depth)
         return jax.lax.scan(body, x, (params, state, keys), length=depth)
 
-    return Layer(init, apply, part.parts, part.is_pure)
+    return _around(part, init, apply, lambda part: repeat(part, depth))
 
 
 @layer
@@ -104,7 +108,7 @@ def remat(part: Part, *, policy: Callable | None = None) -> Layer:
         run = lambda params, state, x, key: part.apply(params, state, *x, key=key, train=train)
         return jax.checkpoint(run, policy=policy)(params, state, x, key)
 
-    return Layer(part.init, apply, part.parts, part.is_pure)
+    return _around(part, part.init, apply, lambda part: remat(part, policy=policy))
 
 
 class Bound:
@@ -140,9 +144,18 @@ class Bound:
             )
 
 
-def _wired(forward: Callable[[tuple, dict], Any], parts: Mapping[str, Part]) -> Layer:
-    """The layer of forward(x, bound parts by name)."""
-    layers = {name: _layer_of(part) for name, part in parts.items()}
+def _around(part: Layer, init: Callable, apply: Callable, again: Callable[[Layer], Layer]) -> Layer:
+    """A layer around one part, whose parts it shows as its own; again(part) puts it around another."""
+    inside = part.rebuild
+    rebuild = inside and (lambda parts: again(inside(parts)))
+    return Layer(init, apply, part.parts, part.is_pure, rebuild)
+
+
+def _wired(
+    forward: Callable[[tuple, dict], Any], parts: Mapping[str, Part], layers: Mapping[str, Layer] | None = None
+) -> Layer:
+    """The layer of forward(x, bound parts by name); the layers are those of the parts unless they were replaced."""
+    layers = layers or {name: _layer_of(part) for name, part in parts.items()}
 
     def init(key):
         made = {name: part.init(_fold(key, name)) for name, part in layers.items()}
@@ -153,7 +166,8 @@ def _wired(forward: Callable[[tuple, dict], Any], parts: Mapping[str, Part]) -> 
         bound = _bind(parts, layers, "", params, state, key, train)
         return forward(x, bound), _states(bound)
 
-    return Layer(init, apply, layers, all(part.is_pure for part in layers.values()))
+    is_pure = all(part.is_pure for part in layers.values())
+    return Layer(init, apply, layers, is_pure, lambda layers: _wired(forward, parts, layers))
 
 
 def _layer_of(part: Part) -> Layer:

@@ -29,6 +29,7 @@ class Layer(Recorded):
     """Two pure functions and the parts they are made of.  A value: prints, compares, hashes and pickles by its call.
 
     `is_pure` says that it carries no state and draws no noise, so that any JAX transform may be put around it.
+    `rebuild(parts)` is the same layer of other parts; see `rewire`.
     A Layer is a pytree without leaves: `jit`, `vmap` and `scan` take it as an argument.
     """
 
@@ -36,6 +37,7 @@ class Layer(Recorded):
     apply_function: Callable[..., tuple[Any, State]]
     parts: Mapping[str, "Layer"] = field(default_factory=dict)
     is_pure: bool = False
+    rebuild: Callable[[Mapping[str, "Layer"]], "Layer"] | None = None
 
     def init(self, key: jax.Array) -> tuple[Params, State]:
         """Fresh (params, state) from one key; `jax.eval_shape(model.init, key)` gives their shapes alone."""

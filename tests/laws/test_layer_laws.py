@@ -1,8 +1,9 @@
-"""Laws that every layer keeps.  One list, one place: a new layer is one line in LAYERS."""
+"""Laws that every layer keeps.  A new layer is one line in its room's list, tests/laws/cases/."""
 
+import importlib
 import pickle
 from functools import cache, partial
-from typing import NamedTuple
+from pathlib import Path
 
 import chex
 import jax
@@ -13,64 +14,15 @@ from jax.sharding import PartitionSpec
 
 from fdl import nn, tree
 from fdl.checks import ShapeError
-from fdl.nn.convolve import convolve
+from fdl.nn.convolution.primitive import convolve
 
 KEY = jax.random.key(0)
 
 
-class Case(NamedTuple):
-    layer: nn.Layer
-    shape: tuple  # of one example, without the batch axis
-    width_matters: bool = True  # a wrong last axis is an error
-    noisy: bool = False
-    batched_moments: bool = False  # in training an output depends on the whole batch
-    tokens: int = 0  # integer input below this number
-
-
-def twice(x, body):
-    return body(x) + x
-
-
-def plus(a, b):
-    return a + b
-
-
 LAYERS = {
-    "dense": Case(nn.dense(5, 3), (5,)),
-    "dense on axes": Case(nn.dense(5, 3, use_bias=False), (2, 4, 5)),
-    "maxout": Case(nn.maxout(5, 3, pieces=3), (5,)),
-    "embedding": Case(nn.embedding(7, 3), (4,), width_matters=False, tokens=7),
-    "conv 1d": Case(nn.conv(3, 4, (3,)), (7, 3)),
-    "conv 2d": Case(nn.conv(3, 4, 3, stride=2, padding=1), (5, 6, 3)),
-    "conv 2d grouped": Case(nn.conv(4, 6, (3, 2), groups=2, padding="valid"), (5, 6, 4)),
-    "conv 2d depthwise": Case(nn.conv(4, 4, 3, groups=4), (5, 5, 4)),
-    "conv 2d dilated": Case(nn.conv(2, 3, 3, dilation=2), (6, 5, 2)),
-    "conv 3d": Case(nn.conv(2, 2, (2, 2, 2)), (3, 4, 3, 2)),
-    "max pool": Case(nn.max_pool(2), (4, 6, 3), width_matters=False),
-    "max pool overlapping": Case(nn.max_pool(3, stride=2, padding=1), (5, 7, 2), width_matters=False),
-    "average pool": Case(nn.average_pool(2), (4, 6, 3), width_matters=False),
-    "average pool overlapping": Case(nn.average_pool((3, 2), stride=1, padding="same"), (4, 5, 2), width_matters=False),
-    "batch norm": Case(nn.batch_norm(4), (3, 4), batched_moments=True),
-    "layer norm": Case(nn.layer_norm(4), (3, 4)),
-    "rms norm": Case(nn.rms_norm(4), (3, 4)),
-    "group norm": Case(nn.group_norm(6, 2), (3, 2, 6)),
-    "instance norm": Case(nn.instance_norm(4), (3, 2, 4)),
-    "local response norm": Case(nn.local_response_norm(3, alpha=0.1), (3, 6), width_matters=False),
-    "prelu": Case(nn.prelu(5), (3, 5)),
-    "dropout": Case(nn.dropout(0.4), (6,), width_matters=False, noisy=True),
-    "gaussian noise": Case(nn.gaussian_noise(0.5), (6,), width_matters=False, noisy=True),
-    "spatial dropout": Case(nn.spatial_dropout(0.4), (3, 2, 6), width_matters=False, noisy=True),
-    "alpha dropout": Case(nn.alpha_dropout(0.4), (6,), width_matters=False, noisy=True),
-    "gaussian dropout": Case(nn.gaussian_dropout(0.4), (6,), width_matters=False, noisy=True),
-    "drop path": Case(nn.drop_path(0.5), (6,), width_matters=False, noisy=True),
-    "drop block": Case(nn.drop_block(0.3, 2), (5, 4, 3), width_matters=False, noisy=True, batched_moments=True),
-    "function": Case(nn.function(nn.tanh), (6,), width_matters=False),
-    "serial": Case(nn.serial(nn.dense(5, 4), nn.relu, nn.dropout(0.2), nn.dense(4, 3)), (5,), noisy=True),
-    "wire": Case(nn.wire(twice, body=nn.dense(5, 5)), (5,)),
-    "residual": Case(nn.residual(nn.layer_norm(5), nn.dense(5, 5)), (5,)),
-    "parallel": Case(nn.parallel(nn.dense(5, 3), nn.dense(5, 3), join=plus), (5,)),
-    "repeat": Case(nn.repeat(nn.serial(nn.dense(5, 5), nn.dropout(0.1)), 3), (5,), noisy=True),
-    "remat": Case(nn.remat(nn.serial(nn.dense(5, 4), nn.batch_norm(4))), (5,), batched_moments=True),
+    name: case
+    for room in sorted(p.stem for p in Path(__file__).parent.glob("cases/*.py"))
+    for name, case in importlib.import_module(f"tests.laws.cases.{room}").CASES.items()
 }
 
 every_layer = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
@@ -250,6 +202,24 @@ def test_a_wrong_width_names_the_place(case):
 
 
 @every_layer
+def test_every_part_can_be_replaced(case):
+    if not case.layer.parts:
+        return
+    seen = []
+
+    def again(part):
+        seen.append(part)
+        return nn.Layer(part.init, part.apply, part.parts, part.is_pure)
+
+    other = nn.rewire(case.layer, "**", again)
+    params, state = made(case)
+    chex.assert_trees_all_equal(other.init(KEY), (params, state))
+    x = batch_of(case)
+    chex.assert_trees_all_equal(forward(case, params, state, x), other.apply(params, state, x))
+    assert len(seen) >= len(case.layer.parts)
+
+
+@every_layer
 def test_evaluation_is_the_default_and_needs_no_key_and_noise_in_training_does(case):
     params, state = made(case)
     case.layer.apply(params, state, batch_of(case))
@@ -269,7 +239,8 @@ def test_every_layer_of_the_package_stands_in_the_list():
         for name in nn.__all__
         if getattr(getattr(nn, name), "__wrapped__", None) and _makes_a_layer(getattr(nn, name))
     }
-    assert constructors - kinds == {"parameter"}  # takes no input: tests/nn/test_dense.py
+    elsewhere = {"parameter", "rewire"}  # no input: tests/nn/linear/test_dense.py; every composite: in the law above
+    assert constructors - kinds == elsewhere
 
 
 def _makes_a_layer(constructor):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fdl.checks import ShapeError, require_float, require_shape
 from fdl.nn.channels import channel_mean, per_channel
-from fdl.nn.layer import Layer, layer, pure
+from fdl.nn.layer import Layer, layer
 from fdl.tree import widen
 
 
@@ -48,25 +48,6 @@ def batch_norm(dim: int, *, momentum: float = 0.9, eps: float = 1e-5, unbiased: 
     return Layer(init, apply)
 
 
-@layer
-def layer_norm(dim: int, *, eps: float = 1e-5, use_bias: bool = True) -> Layer:
-    """Normalise each example over its last axis.  (..., dim) -> same shape  https://arxiv.org/abs/1607.06450"""
-
-    def init(key):
-        scale = {"scale": jnp.ones(dim)}
-        return scale | {"bias": jnp.zeros(dim)} if use_bias else scale
-
-    def apply(params, x):
-        require_float(x)
-        require_shape(x, ..., dim)
-        wide = widen(x)
-        centred = wide - jnp.mean(wide, -1, keepdims=True)
-        y = centred * jax.lax.rsqrt(jnp.mean(jnp.square(centred), -1, keepdims=True) + eps)
-        return _affine(params, y.astype(x.dtype))
-
-    return pure(init, apply)
-
-
 @partial(jax.custom_jvp, nondiff_argnums=(3,))
 def _normalise(x: jax.Array, scale: jax.Array, bias: jax.Array, eps: float) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(x with this bias as mean and this scale as deviation of each channel, its own mean, its biased variance)."""
@@ -89,8 +70,3 @@ def _normalise_jvp(eps, primals, tangents):
     dy = dx * per_channel(slope, x) + per_channel(dbias - slope * dmean, x)
     dy = dy + standard * per_channel(dscale - slope * correlation, x)
     return (y, mean, var), (dy, dmean, 2 * correlation / inverse)
-
-
-def _affine(params: dict, x: jax.Array) -> jax.Array:
-    y = x * per_channel(params["scale"], x)
-    return y + per_channel(params["bias"], y) if "bias" in params else y

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fdl.nn.activations import elu, softplus
+from fdl.nn.activations.standard import elu, softplus
 from fdl.tree import widen
 
 SELU_ALPHA = 1.6732632423543772

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import ShapeError
-from fdl.nn.activations import Axis, sigmoid, softmax
+from fdl.nn.activations.standard import Axis, sigmoid, softmax
 from fdl.tree import widen
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fdl import nn
-from fdl.nn import curves
+from fdl.nn.activations import curves
 
 ALL = {
     "relu6": nn.relu6,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fdl.checks import DtypeError, ShapeError
-from fdl.nn import initializers as init
+from fdl.nn.initializers import standard as init
 
 KEY = jax.random.key(0)
 DENSE, CONV = (300, 500), (3, 5, 40, 60)

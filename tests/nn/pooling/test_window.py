@@ -9,7 +9,7 @@ import pytest
 from jax import lax
 
 from fdl.checks import DtypeError, ShapeError
-from fdl.nn.window import average_pool, max_pool
+from fdl.nn.pooling.window import average_pool, max_pool
 
 CASES = [  # space, window, stride, padding
     ((9,), 3, 2, 1),

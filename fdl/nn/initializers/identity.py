@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from fdl.checks import ShapeError
-from fdl.nn.initializers import initializer, orthogonal
+from fdl.nn.initializers.standard import initializer, orthogonal
 
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.nn.window import pad_space, taps
+from fdl.nn.pooling.window import pad_space, taps
 
 MAX_TAPS = 64  # up to so many window positions are summed as shifted products when a group has one channel
 CHUNK, CACHE = 16, 8 << 20  # examples at a time once a kernel gradient reads more bytes than this

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fdl.checks import DtypeError, ShapeError
-from fdl.nn.convolve import convolve
+from fdl.nn.convolution.primitive import convolve
 
 # space, window, in_dim, out_dim, options
 CASES = [

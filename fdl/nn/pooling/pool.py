@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import ShapeError
-from fdl.nn import window as windows
 from fdl.nn.layer import Layer, layer, pure
+from fdl.nn.pooling import window as windows
 from fdl.tree import widen
 
 Size = int | Sequence[int]

@@ -17,8 +17,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float
-from fdl.nn.canonical import Form, contract_on_cpu, correlate
-from fdl.nn.window import Padding, padding_pairs, per_axis, positions
+from fdl.nn.convolution.canonical import Form, contract_on_cpu, correlate
+from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
 
 
 def convolve(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from fdl.checks import ShapeError
 from fdl.nn.layer import Layer, layer
-from fdl.nn.noise import noisy, require_rate
-from fdl.nn.window import max_pool
+from fdl.nn.noise.dropout import noisy, require_rate
+from fdl.nn.pooling.window import max_pool
 from fdl.tree import widen
 
 SELU_FLOOR = -1.7580993408473768

@@ -1,13 +1,10 @@
 """Layers that are one product or one table."""
 
-import math
-
 import jax
-import jax.numpy as jnp
 
-from fdl.checks import require_float, require_integer, require_shape
+from fdl.checks import require_float, require_shape
 from fdl.nn.channels import per_channel
-from fdl.nn.initializers import Initializer, lecun_normal, normal, zeros
+from fdl.nn.initializers.standard import Initializer, lecun_normal, zeros
 from fdl.nn.layer import Layer, layer, pure
 
 
@@ -52,29 +49,6 @@ def maxout(in_dim: int, out_dim: int, *, pieces: int = 2, kernel_init: Initializ
 
 
 @layer
-def embedding(vocab: int, dim: int, *, table_init: Initializer = normal(1.0)) -> Layer:
-    """A row of a table for each token.  int (...) -> (..., dim)
-
-    A token outside [0, vocab) gives NaN, so that it cannot pass in silence.  The table may serve as output layer too:
-    h @ embed.params["table"].T
-    """
-
-    def init(key):
-        return {"table": table_init(key, (vocab, dim))}
-
-    def apply(params, tokens):
-        require_integer(tokens, "tokens", "embedding looks up integers; for real numbers use dense")
-        return params["table"].at[tokens].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
-
-    return pure(init, apply)
-
-
-@layer
 def parameter(*shape: int, value_init: Initializer = zeros()) -> Layer:
     """A trained array by itself.  () -> shape"""
     return pure(lambda key: {"value": value_init(key, shape)}, lambda params: params["value"])
-
-
-def flatten(x):
-    """All axes but the first as one.  (batch, ...) -> (batch, size)"""
-    return x.reshape(x.shape[0], math.prod(x.shape[1:]))

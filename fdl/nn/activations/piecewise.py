@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from fdl.checks import require_float, require_shape
 from fdl.nn.channels import per_channel
-from fdl.nn.initializers import Initializer, constant
+from fdl.nn.initializers.standard import Initializer, constant
 from fdl.nn.layer import Layer, layer, pure
 
 

@@ -6,8 +6,8 @@ import jax
 
 from fdl.checks import require_float, require_shape
 from fdl.nn.channels import per_channel
-from fdl.nn.convolve import convolve
-from fdl.nn.initializers import Initializer, lecun_normal, zeros
+from fdl.nn.convolution.primitive import convolve
+from fdl.nn.initializers.standard import Initializer, lecun_normal, zeros
 from fdl.nn.layer import Layer, layer, pure
 
 

@@ -12,23 +12,6 @@ from fdl.tree import widen
 
 
 @layer
-def rms_norm(dim: int, *, eps: float = 1e-6) -> Layer:
-    """Divide by the root mean square over the last axis.  (..., dim) -> same shape  https://arxiv.org/abs/1910.07467
-
-    torch's eps is by default that of the element type: 1.2e-7 in float32, 2.2e-16 in float64.
-    """
-
-    def apply(params, x):
-        require_float(x)
-        require_shape(x, ..., dim)
-        wide = widen(x)
-        y = wide * jax.lax.rsqrt(jnp.mean(jnp.square(wide), -1, keepdims=True) + eps)
-        return (y * per_channel(widen(params["scale"]), y)).astype(x.dtype)
-
-    return pure(lambda key: {"scale": jnp.ones(dim)}, apply)
-
-
-@layer
 def group_norm(dim: int, groups: int, *, eps: float = 1e-5, affine: bool = True) -> Layer:
     """Normalise each example over space and a group of neighbouring channels.  (batch, *space, dim) -> same shape
 
