@@ -110,7 +110,9 @@ def test_no_drawers():
     assert not names & {"_src", "utils", "util", "common", "misc", "helpers"}
 
 
-@pytest.mark.parametrize("package", ["fdl.nn", "fdl.losses", "fdl.metrics", "fdl.optim", "fdl.data", "fdl.train"])
+@pytest.mark.parametrize(
+    "package", ["fdl.nn", "fdl.losses", "fdl.metrics", "fdl.optim", "fdl.data", "fdl.train", "fdl.inspection"]
+)
 def test_public_names_are_listed_by_hand_and_documented(package):
     module = importlib.import_module(package)
     for name in module.__all__:

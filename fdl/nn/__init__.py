@@ -3,8 +3,21 @@
 Each room lists its own public names; all of them are names of `fdl.nn`.
 """
 
-from fdl.nn import activations, convolution, initializers, linear, noise, normalization, pooling, shape
+from fdl.nn import (
+    activations,
+    adapters,
+    convolution,
+    initializers,
+    linear,
+    noise,
+    normalization,
+    pooling,
+    recurrent,
+    shape,
+    transformer,
+)
 from fdl.nn.activations import *
+from fdl.nn.adapters import *
 from fdl.nn.compose import parallel, remat, repeat, residual, serial, wire
 from fdl.nn.convolution import *
 from fdl.nn.initializers import *
@@ -13,8 +26,10 @@ from fdl.nn.linear import *
 from fdl.nn.noise import *
 from fdl.nn.normalization import *
 from fdl.nn.pooling import *
+from fdl.nn.recurrent import *
 from fdl.nn.rewire import rewire
 from fdl.nn.shape import *
+from fdl.nn.transformer import *
 
 __all__ = [
     # the contract
@@ -42,3 +57,6 @@ __all__ += normalization.__all__
 __all__ += noise.__all__
 __all__ += activations.__all__
 __all__ += initializers.__all__
+__all__ += recurrent.__all__
+__all__ += transformer.__all__
+__all__ += adapters.__all__

@@ -1,0 +1,3 @@
+"""Looking into a model without editing it."""
+
+__all__ = []

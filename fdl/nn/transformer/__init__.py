@@ -1,0 +1,3 @@
+"""Attention, positions, and the blocks made of them."""
+
+__all__ = []

@@ -1,0 +1,3 @@
+"""Layers of recurrent under the laws of tests/laws/test_layer_laws.py."""
+
+CASES = {}
