@@ -18,6 +18,7 @@ from jax.interpreters import ad, batching, mlir
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float
 from fdl.nn.convolution.canonical import Form, contract_on_cpu, correlate
+from fdl.nn.convolution.geometry import output_paddings, transposed_space
 from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
 
 
@@ -51,19 +52,40 @@ def convolve(
     return _contract(_vary_alike({"x": x, "kernel": kernel}), leave="y", form=form)
 
 
-def _form(x, kernel, stride, dilation, groups, padding) -> Form:
-    require_float(x)
-    require_float(kernel, name="kernel")
-    if x.dtype != kernel.dtype:
-        raise DtypeError(
-            f"x and kernel must have one dtype, got {describe(x)} and {describe(kernel)}; cast one of them"
-        )
-    rank = kernel.ndim - 2
-    if rank not in (1, 2, 3) or x.ndim != rank + 2:
+def convolve_transpose(
+    y: jax.Array,
+    kernel: jax.Array,
+    *,
+    stride: int | Sequence[int] = 1,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+    padding: Padding = "same",
+    output_padding: int | Sequence[int] = 0,
+) -> jax.Array:
+    """The adjoint of `convolve` in x for the same kernel.
+
+    (batch, *positions, out_dim), (*window, in_dim // groups, out_dim) -> (batch, *space, in_dim)
+
+    That is, <convolve(x, kernel), y> = <x, convolve_transpose(y, kernel)> for every x.
+    An axis of space has (positions - 1) stride + (window - 1) dilation + 1 - low - high + output_padding cells, with
+    padding "same" positions * stride.  A stride takes several spaces to the same positions: output_padding says which.
+    Raises ShapeError, DtypeError; ValueError for an output_padding that no convolution has.
+    """
+    rank = _rank(y, kernel, "y (batch, *positions, out_dim)")
+    if groups < 1 or y.shape[-1] != kernel.shape[-1] or kernel.shape[-1] % groups:
         raise ShapeError(
-            "x must be (batch, *space, in_dim) and kernel (*window, in_dim // groups, out_dim) with 1, 2 or 3 axes of "
-            f"space, got {describe(x)} and {describe(kernel)}; add a missing batch axis with x[None]"
+            f"kernel must be (*window, in_dim // groups, out_dim) with the channels of y last, got {describe(kernel)} "
+            f"for y {describe(y)} and groups={groups}; groups must divide out_dim"
         )
+    window, stride, dilation = kernel.shape[:-2], per_axis(stride, rank, "stride"), per_axis(dilation, rank, "dilation")
+    extra = output_paddings(output_padding, stride, dilation, padding)
+    space, pads = transposed_space(y.shape[1:-1], window, stride, dilation, padding, extra)
+    form = Form(space, window, stride, dilation, pads, groups)
+    return _contract(_vary_alike({"kernel": kernel, "y": y}), leave="x", form=form)
+
+
+def _form(x, kernel, stride, dilation, groups, padding) -> Form:
+    rank = _rank(x, kernel, "x (batch, *space, in_dim)")
     if groups < 1 or x.shape[-1] != groups * kernel.shape[-2] or kernel.shape[-1] % groups:
         raise ShapeError(
             f"kernel must be (*window, in_dim // groups, out_dim), got {describe(kernel)} for x {describe(x)} and "
@@ -74,6 +96,24 @@ def _form(x, kernel, stride, dilation, groups, padding) -> Form:
     padding = padding_pairs(padding, space, window, stride, dilation)
     positions(space, window, stride, dilation, padding)
     return Form(space, window, stride, dilation, padding, groups)
+
+
+def _rank(x, kernel, wanted: str) -> int:
+    """The number of axes of space that the array and the kernel agree on."""
+    name = wanted.split()[0]
+    require_float(x, name=name)
+    require_float(kernel, name="kernel")
+    if x.dtype != kernel.dtype:
+        raise DtypeError(
+            f"{name} and kernel must have one dtype, got {describe(x)} and {describe(kernel)}; cast one of them"
+        )
+    rank = kernel.ndim - 2
+    if rank not in (1, 2, 3) or x.ndim != rank + 2:
+        raise ShapeError(
+            f"arrays must be {wanted} and kernel (*window, in_dim // groups, out_dim) with 1, 2 or 3 axes of space, "
+            f"got {describe(x)} and {describe(kernel)}; add a missing batch axis with {name}[None]"
+        )
+    return rank
 
 
 # --- the primitive and its derivatives ------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def max_pool(
     stride defaults to the window.  Padding is minus infinity.  Among equal cells the first (rows first, as in torch)
     takes the whole gradient.  A window that holds NaN gives NaN.  Raises ShapeError, DtypeError.
     """
-    window, stride, pads = _geometry(x, window, stride, padding)
+    window, stride, pads = geometry(x, window, stride, padding)
     x = pad_space(x, pads, -jnp.inf)
     for along in _passes(window, stride):
         x = _largest(x, *along)
@@ -49,12 +49,27 @@ def average_pool(
     stride defaults to the window.  Padded cells are left out of the mean, or with count_padding counted as zeros.
     16-bit arrays are summed in float32.  Raises ShapeError, DtypeError.
     """
-    window, stride, pads = _geometry(x, window, stride, padding)
-    total = pad_space(widen(x), pads)
-    for along in _passes(window, stride):
-        total = reduce(jnp.add, taps(total, *along, (1,) * len(window)))
+    window, stride, pads = geometry(x, window, stride, padding)
+    total = _total(widen(x), window, stride, pads)
     count = math.prod(window) if count_padding else _counts(x.shape[1:-1], window, stride, pads)[..., None]
     return (total * jnp.broadcast_to(jnp.asarray(1 / count, total.dtype), total.shape)).astype(x.dtype)
+
+
+def sum_pool(
+    x: jax.Array, window: int | Sequence[int], *, stride: int | Sequence[int] | None = None, padding: Padding = "valid"
+) -> jax.Array:
+    """The sum of each window, in float32 at least inside.  (batch, *space, dim) -> (batch, *positions, dim)
+
+    stride defaults to the window.  Padding is zero.  Raises ShapeError, DtypeError.
+    """
+    return _total(widen(x), *geometry(x, window, stride, padding)).astype(x.dtype)
+
+
+def _total(x, window, stride, pads):
+    total = pad_space(x, pads)
+    for along in _passes(window, stride):
+        total = reduce(jnp.add, taps(total, *along, (1,) * len(window)))
+    return total
 
 
 # --- geometry -------------------------------------------------------------------------------------------------------
@@ -113,11 +128,17 @@ def taps(x: jax.Array, window, stride, dilation) -> Iterator[jax.Array]:
         yield x[(slice(None), *slices)]
 
 
-def _geometry(x, window, stride, padding):
+def rank_of(x: jax.Array) -> int:
+    """The number of axes of space.  Raises ShapeError, DtypeError where x is no (batch, *space, dim) of floats."""
     require_float(x)
-    rank = x.ndim - 2
-    if rank < 1:
+    if x.ndim < 3:
         raise ShapeError(f"input must be (batch, *space, dim), got {describe(x)}; add the missing axis with x[None]")
+    return x.ndim - 2
+
+
+def geometry(x, window, stride, padding):
+    """Window, stride and padding per axis of space.  Raises ShapeError, DtypeError where they do not suit x."""
+    rank = rank_of(x)
     window = per_axis(window, rank, "window")
     stride = window if stride is None else per_axis(stride, rank, "stride")
     pads = padding_pairs(padding, x.shape[1:-1], window, stride, (1,) * rank)
@@ -154,28 +175,28 @@ def _counts(space, window, stride, pads) -> np.ndarray:
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 def _largest(x, window, stride):
-    return _contest(x, window, stride)[0]
+    return contest(x, window, stride)[0]
 
 
 @_largest.defjvp
 def _largest_jvp(window, stride, primals, tangents):
-    y, winner = _contest(primals[0], window, stride)
+    y, winner = contest(primals[0], window, stride)
     if stride == window:
-        (dx,), inner = tangents, _inner_axes(window)
+        (dx,), inner = tangents, inner_axes(window)
         won = jnp.expand_dims(winner, inner) == _cell_numbers(window)
-        return y, jnp.sum(jnp.where(won, _tiles(dx, window), 0), inner)
+        return y, jnp.sum(jnp.where(won, tiles(dx, window), 0), inner)
     seen = taps(tangents[0], window, stride, (1,) * len(window))
     return y, sum(jnp.where(winner == cell, tap, 0) for cell, tap in enumerate(seen))
 
 
-def _contest(x, window, stride):
+def contest(x, window, stride):
     """The largest cell of each window, and its number."""
     if stride == window:
         # Reductions, whose results are kept: element-wise code would be computed again in each use of it.
-        tiles, inner = _tiles(x, window), _inner_axes(window)
-        best = jnp.max(tiles, inner)
-        largest = (tiles == jnp.expand_dims(best, inner)) | jnp.isnan(tiles)
-        numbers = jnp.broadcast_to(_cell_numbers(window), tiles.shape)
+        cells, inner = tiles(x, window), inner_axes(window)
+        best = jnp.max(cells, inner)
+        largest = (cells == jnp.expand_dims(best, inner)) | jnp.isnan(cells)
+        numbers = jnp.broadcast_to(_cell_numbers(window), cells.shape)
         return best, jnp.min(jnp.where(largest, numbers, math.prod(window)), inner)
     first, *others = taps(x, window, stride, (1,) * len(window))
     best, winner = first, jnp.zeros(first.shape, jnp.int8 if math.prod(window) < 128 else jnp.int32)
@@ -185,19 +206,20 @@ def _contest(x, window, stride):
     return best, winner
 
 
-def _tiles(x, window):
+def tiles(x, window):
     """(batch, *space, dim) -> (batch, tiles, cells, tiles, cells, ..., dim); what fills no tile is cut off."""
     counts = [n // w for n, w in zip(x.shape[1:-1], window)]
     x = x[(slice(None), *(slice(n * w) for n, w in zip(counts, window)))]
     return x.reshape(x.shape[0], *itertools.chain(*zip(counts, window)), x.shape[-1])
 
 
-def _inner_axes(window) -> tuple[int, ...]:
+def inner_axes(window) -> tuple[int, ...]:
+    """The axes of `tiles` along which the cells of one tile lie."""
     return tuple(range(2, 2 * len(window) + 1, 2))
 
 
 def _cell_numbers(window) -> jax.Array:
-    """0, 1, ... along the cells of a tile, rows first, in the axes of `_tiles`."""
+    """0, 1, ... along the cells of a tile, rows first, in the axes of `tiles`."""
     numbers = np.arange(math.prod(window)).reshape(window)
     dtype = jnp.int8 if math.prod(window) < 127 else jnp.int32
     return jnp.asarray(np.expand_dims(numbers, (0, *range(1, 2 * len(window), 2), 2 * len(window) + 1)), dtype)

@@ -9,6 +9,7 @@ import pytest
 
 from fdl.checks import DtypeError, ShapeError
 from fdl.nn.convolution.primitive import convolve
+from tests.nn.convolution import by_torch
 
 # space, window, in_dim, out_dim, options
 CASES = [
@@ -56,12 +57,6 @@ def test_values_and_gradients(case):
     with jax.enable_x64(True):
         run = lambda f: jax.jit(lambda x, k: (f(x, k), jax.grad(loss(f), argnums=(0, 1))(x, k)))(*arrays(case))
         close(*map(run, both(case)))
-
-
-@pytest.mark.parametrize("case", [CASES[4], CASES[7]], ids=str)
-def test_float32(case):
-    x, kernel = arrays(case, jnp.float32)
-    close(*(jax.jit(jax.grad(loss(f), argnums=(0, 1)))(x, kernel) for f in both(case)), rtol=1e-5)
 
 
 def modes(f, x, kernel):
@@ -156,22 +151,14 @@ def test_short_floats_are_summed_in_float32(dtype):
 
 
 @every_case
-def test_torch_agrees(case):
-    torch = pytest.importorskip("torch")
-    space, _, _, _, options = case
-    options = {"stride": 1, "dilation": 1, "groups": 1, **options}
-    padding = options.pop("padding", None)
-    if padding is None or padding == "valid" or isinstance(padding, int):
-        pads = [(padding,) * 2 if isinstance(padding, int) else (0, 0)] * len(space)
-    else:
-        pads = padding
-    x, kernel = (np.asarray(a) for a in arrays(case, jnp.float32))
-    channels_first = torch.tensor(np.moveaxis(x, -1, 1))
-    padded = torch.nn.functional.pad(channels_first, [p for pair in reversed(list(pads)) for p in pair])
-    run = [torch.nn.functional.conv1d, torch.nn.functional.conv2d, torch.nn.functional.conv3d][len(space) - 1]
-    y = run(padded, torch.tensor(np.moveaxis(kernel, (-1, -2), (0, 1)).copy()), **options)
-    ours = convolve(jnp.asarray(x), jnp.asarray(kernel), padding=list(pads), **options)
-    np.testing.assert_allclose(np.moveaxis(ours, -1, 1), y.numpy(), rtol=1e-4, atol=1e-5)
+def test_torch_agrees(case, agrees):
+    pytest.importorskip("torch")
+    options = dict(case[-1])
+    padding = options.pop("padding", "valid")
+    if isinstance(padding, (int, str)):
+        padding = [(0 if padding == "valid" else padding,) * 2] * len(case[0])
+    ours = partial(convolve, padding=padding, **options)
+    agrees.torch("nn.convolve", ours, by_torch.conv(padding=padding, **options), *arrays(case, jnp.float32))
 
 
 @pytest.mark.parametrize(
