@@ -1,4 +1,4 @@
-"""dense, maxout, embedding, parameter, flatten against torch and closed forms."""
+"""dense, maxout, embedding, parameter against torch and closed forms."""
 
 import jax
 import jax.numpy as jnp
@@ -9,22 +9,43 @@ from fdl import nn
 from fdl.checks import DtypeError, ShapeError
 
 KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+X, KERNEL, BIAS = RNG.normal(size=(4, 2, 5)), RNG.normal(size=(5, 6)), RNG.normal(size=6)
 
 
-def test_dense_equals_torch_value_and_gradients():
+def test_dense_equals_torch(agrees):
     torch = pytest.importorskip("torch")
-    with jax.enable_x64(True):
-        x, kernel, bias, out = (
-            np.random.default_rng(i).normal(size=s) for i, s in enumerate([(4, 2, 5), (5, 3), 3, (4, 2, 3)])
-        )
-        params = {"kernel": jnp.asarray(kernel), "bias": jnp.asarray(bias)}
-        loss = lambda params, x: jnp.sum(nn.dense(5, 3).apply(params, {}, x)[0] * out)
-        grads, x_grad = jax.grad(loss, (0, 1))(params, jnp.asarray(x))
-    t = [torch.tensor(a, requires_grad=True) for a in (x, kernel.T.copy(), bias)]
-    (torch.nn.functional.linear(*t) * torch.tensor(out)).sum().backward()
-    np.testing.assert_allclose(x_grad, t[0].grad, rtol=1e-12)
-    np.testing.assert_allclose(grads["kernel"], t[1].grad.T, rtol=1e-12)
-    np.testing.assert_allclose(grads["bias"], t[2].grad, rtol=1e-12)
+    agrees.torch(
+        "nn.dense",
+        lambda x, kernel, bias: nn.dense(5, 6).apply({"kernel": kernel, "bias": bias}, {}, x)[0],
+        lambda x, kernel, bias: torch.nn.functional.linear(x, kernel.T, bias),
+        X,
+        KERNEL,
+        BIAS,
+    )
+
+
+def test_maxout_equals_torch(agrees):
+    torch = pytest.importorskip("torch")
+    agrees.torch(
+        "nn.maxout",
+        lambda x, kernel, bias: nn.maxout(5, 2, pieces=3).apply({"kernel": kernel, "bias": bias}, {}, x)[0],
+        lambda x, kernel, bias: torch.nn.functional.linear(x, kernel.T, bias).unflatten(-1, (3, 2)).amax(-2),
+        X,
+        KERNEL,
+        BIAS,
+    )
+
+
+def test_embedding_equals_torch(agrees):
+    torch = pytest.importorskip("torch")
+    agrees.torch(
+        "nn.embedding",
+        lambda tokens, table: nn.embedding(7, 3).apply({"table": table}, {}, tokens)[0],
+        torch.nn.functional.embedding,
+        np.array([[4, 0, 6], [4, 1, 4]]),
+        RNG.normal(size=(7, 3)),
+    )
 
 
 def test_maxout_is_relu_and_the_lectures_leaky_relu_where_its_pieces_are():
@@ -43,26 +64,22 @@ def test_every_maxout_unit_is_convex():
     assert (f((a + b) / 2) <= (f(a) + f(b)) / 2 + 1e-6).all()
 
 
-def test_embedding_looks_rows_up_and_shows_wrong_tokens():
+def test_embedding_shows_wrong_tokens():
     layer = nn.embedding(5, 3)
     params, state = layer.init(KEY)
     y, _ = layer.apply(params, state, jnp.array([[4, 0], [-1, 5]]))
-    np.testing.assert_array_equal(y[0], params["table"][jnp.array([4, 0])])
+    assert jnp.isfinite(y[0]).all()
     assert jnp.isnan(y[1]).all()
     with pytest.raises(DtypeError, match="must be integers, got float32"):
         layer.apply(params, state, jnp.ones(3))
 
 
-def test_parameter_is_a_trained_array():
+def test_parameter_is_a_trained_array(agrees):
     layer = nn.parameter(2, 3, value_init=nn.constant(1.5))
     params, state = layer.init(KEY)
-    np.testing.assert_array_equal(layer.apply(params, state)[0], np.full((2, 3), 1.5))
+    y, slopes = jax.value_and_grad(lambda params: jnp.sum(layer.apply(params, state)[0] ** 2))(params)
+    agrees.values("nn.parameter", "closed form", (y, slopes["value"]), (13.5, np.full((2, 3), 3.0)))
     assert nn.wire(lambda x, scale: x * scale(), scale=nn.parameter(3)).init(KEY)[0]["scale"]["value"].shape == (3,)
-
-
-def test_flatten_keeps_the_batch():
-    assert nn.flatten(jnp.ones((2, 3, 4))).shape == (2, 12)
-    assert nn.flatten(jnp.ones((0, 3, 4))).shape == (0, 12)
 
 
 def test_inputs_of_the_wrong_kind_get_a_hint():

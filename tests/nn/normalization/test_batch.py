@@ -1,5 +1,7 @@
 """Batch and layer normalisation against torch, and their closed forms."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,53 +14,72 @@ KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(2.0, 3.0, size=(6, 3, 5, 4))
 OUT = np.random.default_rng(1).normal(size=X.shape)
 SCALE, BIAS = np.linspace(0.5, 2, 4), np.linspace(-1, 1, 4)
-
-
-def ours(layer, state, train):
-    with jax.enable_x64(True):
-        params = {"scale": jnp.asarray(SCALE), "bias": jnp.asarray(BIAS)}
-
-        def loss(params, x):
-            y, after = layer.apply(params, state, x, train=train)
-            return jnp.sum(y * OUT), (y, after)
-
-        grads, (y, after) = jax.grad(loss, (0, 1), has_aux=True)(params, jnp.asarray(X))
-        return y, after, *grads
+MEAN, VAR = np.linspace(-1, 2, 4), np.linspace(0.5, 3, 4)
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_batch_norm_equals_torch(train):
+def test_batch_norm_equals_torch_in_values_gradients_and_running_moments(agrees, train):
     torch = pytest.importorskip("torch")
-    mean, var = np.linspace(-1, 2, 4), np.linspace(0.5, 3, 4)
+    layer = nn.batch_norm(4, momentum=0.9, eps=1e-3)
+
+    def ours(x, scale, bias):
+        state = {"mean": jnp.asarray(MEAN, x.dtype), "var": jnp.asarray(VAR, x.dtype)}
+        y, after = layer.apply({"scale": scale, "bias": bias}, state, x, train=train)
+        return y, after["mean"], after["var"]
+
+    def theirs(x, scale, bias):
+        mean, var = torch.tensor(MEAN, dtype=x.dtype), torch.tensor(VAR, dtype=x.dtype)
+        y = torch.nn.functional.batch_norm(x.movedim(-1, 1), mean, var, scale, bias, train, 0.1, 1e-3)
+        return y.movedim(1, -1), mean, var
+
+    agrees.torch(f"nn.batch_norm, {'training' if train else 'evaluation'}", ours, theirs, X, SCALE, BIAS)
+
+
+def test_the_mean_over_all_steps_equals_torch_without_momentum(agrees):
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.BatchNorm1d(4, momentum=None)
+    layer = nn.batch_norm(4, momentum=None)
+    params, state = layer.init(KEY)
+    for x in X.astype(np.float32):
+        theirs(torch.tensor(x.reshape(-1, 4)))
+        _, state = layer.apply(params, state, jnp.asarray(x), train=True)
+    got = {name: state[name] for name in ("mean", "var")}
+    want = {"mean": theirs.running_mean.numpy(), "var": theirs.running_var.numpy()}
+    agrees.values("nn.batch_norm, mean over all steps", "torch", got, want)
+    assert state["count"] == 6
+
+
+def test_a_batch_split_over_vmap_is_normalised_as_a_whole(agrees):
+    whole, split = nn.batch_norm(4), nn.batch_norm(4, axis_name="part")
     with jax.enable_x64(True):
-        state = {"mean": jnp.asarray(mean), "var": jnp.asarray(var)}
-        y, after, grads, x_grad = ours(nn.batch_norm(4, momentum=0.9, eps=1e-3), state, train)
-    theirs = torch.nn.BatchNorm2d(4, momentum=0.1, eps=1e-3, dtype=torch.float64).train(train)
-    for name, value in {"weight": SCALE, "bias": BIAS, "running_mean": mean, "running_var": var}.items():
-        getattr(theirs, name).data.copy_(torch.tensor(value))
-    x = torch.tensor(X.transpose(0, 3, 1, 2), requires_grad=True)
-    expected = theirs(x)
-    (expected * torch.tensor(OUT.transpose(0, 3, 1, 2))).sum().backward()
-    back = lambda t: t.detach().numpy().transpose(0, 2, 3, 1)
-    np.testing.assert_allclose(y, back(expected), rtol=1e-10)
-    np.testing.assert_allclose(x_grad, back(x.grad), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(grads["scale"], theirs.weight.grad, rtol=1e-10)
-    np.testing.assert_allclose(grads["bias"], theirs.bias.grad, rtol=1e-10)
-    np.testing.assert_allclose(after["mean"], theirs.running_mean, rtol=1e-12)
-    np.testing.assert_allclose(after["var"], theirs.running_var, rtol=1e-12)
+        params, state = {"scale": jnp.asarray(SCALE), "bias": jnp.asarray(BIAS)}, whole.init(KEY)[1]
+
+        def over_parts(params, state, x):
+            run = jax.vmap(partial(split.apply, train=True), (None, None, 0), axis_name="part")
+            y, after = run(params, state, x.reshape(3, 2, *x.shape[1:]))
+            return y.reshape(x.shape), jax.tree.map(lambda leaf: leaf[1], after)
+
+        def loss(apply, params, x):
+            y, after = apply(params, state, x)
+            return jnp.sum(y * OUT), (y, after)
+
+        slopes = lambda apply: jax.grad(partial(loss, apply), (0, 1), has_aux=True)(params, jnp.asarray(X))
+        got, want = slopes(over_parts), slopes(partial(whole.apply, train=True))
+    agrees.values("nn.batch_norm, split by vmap", "the whole batch", got, want)
 
 
-def test_layer_norm_equals_torch():
+def test_one_value_on_each_part_is_enough_for_a_split_batch():
+    layer = nn.batch_norm(1, axis_name="part")
+    run = lambda x: layer.apply(*layer.init(KEY), x, train=True)[0]
+    y = jax.vmap(run, axis_name="part")(jnp.array([[[1.0]], [[3.0]]]))
+    np.testing.assert_allclose(y.ravel(), [-1, 1], rtol=1e-5)
+
+
+def test_layer_norm_equals_torch(agrees):
     torch = pytest.importorskip("torch")
-    y, after, grads, x_grad = ours(nn.layer_norm(4), {}, True)
-    assert after == {}
-    x, scale, bias = (torch.tensor(a, requires_grad=True) for a in (X, SCALE, BIAS))
-    expected = torch.nn.functional.layer_norm(x, (4,), scale, bias)
-    (expected * torch.tensor(OUT)).sum().backward()
-    np.testing.assert_allclose(y, expected.detach(), rtol=1e-10)
-    np.testing.assert_allclose(x_grad, x.grad, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(grads["scale"], scale.grad, rtol=1e-10)
-    np.testing.assert_allclose(grads["bias"], bias.grad, rtol=1e-10)
+    ours = lambda x, scale, bias: nn.layer_norm(4).apply({"scale": scale, "bias": bias}, {}, x)[0]
+    theirs = lambda x, scale, bias: torch.nn.functional.layer_norm(x, (4,), scale, bias)
+    agrees.torch("nn.layer_norm", ours, theirs, X, SCALE, BIAS)
 
 
 def test_the_biased_running_variance_is_a_documented_choice():

@@ -10,61 +10,69 @@ from fdl.checks import ShapeError
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(2.0, 3.0, size=(5, 3, 4, 6))
-OUT = np.random.default_rng(1).normal(size=X.shape)
-PARAMS = {"scale": np.linspace(0.5, 2, 6), "bias": np.linspace(-1, 1, 6)}
+SCALE, BIAS = np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6)
 
 
-def ours(layer, names):
-    """The output, and the gradients by x and by each parameter."""
-    with jax.enable_x64(True):
-        params = {name: jnp.asarray(PARAMS[name]) for name in names}
-        loss = lambda x, params: jnp.sum(layer.apply(params, {}, x)[0] * OUT)
-        x_grad, grads = jax.grad(loss, (0, 1))(jnp.asarray(X), params)
-        return layer.apply(params, {}, jnp.asarray(X))[0], x_grad, *(grads[name] for name in names)
+def ours(layer):
+    return lambda x, *params: layer.apply(dict(zip(("scale", "bias"), params)), {}, x)[0]
 
 
-def theirs(f, names, channels_first=True):
-    import torch
-
-    there, back = ((0, 3, 1, 2), (0, 2, 3, 1)) if channels_first else ((0, 1, 2, 3), (0, 1, 2, 3))
-    x = torch.tensor(X.transpose(there), requires_grad=True)
-    params = [torch.tensor(PARAMS[name], requires_grad=True) for name in names]
-    y = f(x, *params)
-    (y * torch.tensor(OUT.transpose(there))).sum().backward()
-    return y.detach().numpy().transpose(back), x.grad.numpy().transpose(back), *(p.grad.numpy() for p in params)
+def theirs(f):
+    """f on channels first."""
+    return lambda x, *params: f(x.movedim(-1, 1), *params).movedim(1, -1)
 
 
-def assert_equal(one, other):
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_allclose(np.asarray(a), b, rtol=1e-10, atol=1e-10 * np.abs(b).max())
-
-
-def test_rms_norm_equals_torch():
+def test_rms_norm_equals_torch(agrees):
     torch = pytest.importorskip("torch")
     f = lambda x, scale: torch.nn.functional.rms_norm(x, (6,), scale, 1e-6)
-    assert_equal(ours(nn.rms_norm(6), ["scale"]), theirs(f, ["scale"], channels_first=False))
+    agrees.torch("nn.rms_norm", ours(nn.rms_norm(6)), f, X, SCALE)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 6])
-def test_group_norm_equals_torch(groups):
+def test_group_norm_equals_torch(agrees, groups):
     torch = pytest.importorskip("torch")
     f = lambda x, scale, bias: torch.nn.functional.group_norm(x, groups, scale, bias, 1e-3)
-    assert_equal(ours(nn.group_norm(6, groups, eps=1e-3), PARAMS), theirs(f, PARAMS))
+    agrees.torch("nn.group_norm", ours(nn.group_norm(6, groups, eps=1e-3)), theirs(f), X, SCALE, BIAS)
 
 
 @pytest.mark.parametrize("affine", [True, False])
-def test_instance_norm_equals_torch(affine):
+def test_instance_norm_equals_torch(agrees, affine):
     torch = pytest.importorskip("torch")
-    names = list(PARAMS) if affine else []
-    f = lambda x, scale=None, bias=None: torch.nn.functional.instance_norm(x, weight=scale, bias=bias)
-    assert_equal(ours(nn.instance_norm(6, affine=affine), names), theirs(f, names))
+    f = lambda x, *params: torch.nn.functional.instance_norm(x, None, None, *params)
+    params = (SCALE, BIAS) if affine else ()
+    agrees.torch("nn.instance_norm", ours(nn.instance_norm(6, affine=affine)), theirs(f), X, *params)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
-def test_local_response_norm_equals_torch_with_alpha_times_size(size):
+def test_local_response_norm_equals_torch_with_alpha_times_size(agrees, size):
     torch = pytest.importorskip("torch")
     f = lambda x: torch.nn.functional.local_response_norm(x, size, alpha=0.1 * size, beta=0.6, k=1.5)
-    assert_equal(ours(nn.local_response_norm(size, alpha=0.1, beta=0.6, k=1.5), []), theirs(f, []))
+    layer = nn.local_response_norm(size, alpha=0.1, beta=0.6, k=1.5)
+    agrees.torch("nn.local_response_norm", ours(layer), theirs(f), X)
+
+
+def test_filter_response_norm_is_the_papers_formula(agrees):
+    torch = pytest.importorskip("torch")
+
+    def paper(x, scale, bias, threshold):
+        square = x.pow(2).mean((1, 2), keepdim=True)
+        return torch.maximum(scale * x / torch.sqrt(square + 1e-6) + bias, threshold)
+
+    def ours(x, scale, bias, threshold):
+        return nn.filter_response_norm(6).apply({"scale": scale, "bias": bias, "threshold": threshold}, {}, x)[0]
+
+    agrees.torch("nn.filter_response_norm", ours, paper, X, SCALE, BIAS, BIAS[::-1] / 2)
+
+
+def test_global_response_norm_is_the_papers_formula(agrees):
+    torch = pytest.importorskip("torch")
+
+    def paper(x, scale, bias):
+        length = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
+        return scale * (x * length / (length.mean(-1, keepdim=True) + 1e-6)) + bias + x
+
+    silent = np.where(np.arange(6) == 2, 0.0, X)
+    agrees.torch("nn.global_response_norm", ours(nn.global_response_norm(6)), paper, silent, SCALE, BIAS)
 
 
 def test_local_response_norm_has_the_constants_of_alexnet():
@@ -73,7 +81,9 @@ def test_local_response_norm_has_the_constants_of_alexnet():
     np.testing.assert_allclose(nn.local_response_norm().apply({}, {}, x)[0], [want], rtol=1e-6)
 
 
-@pytest.mark.parametrize("layer", [nn.rms_norm(6), nn.group_norm(6, 3), nn.local_response_norm()], ids=repr)
+@pytest.mark.parametrize(
+    "layer", [nn.rms_norm(6), nn.group_norm(6, 3), nn.local_response_norm(), nn.filter_response_norm(6)], ids=repr
+)
 def test_zeros_give_zeros_with_finite_gradients(layer):
     params, state = layer.init(KEY)
     apply = lambda x: layer.apply(params, state, x)[0]
