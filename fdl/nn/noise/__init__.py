@@ -1,7 +1,10 @@
-"""Layers that draw noise in training and do nothing otherwise."""
+"""Layers that do something in training alone: draw noise, or leave a term of the loss."""
 
 from fdl.nn.noise.dropout import dropout, gaussian_noise
+from fdl.nn.noise.penalty import l1_activity, l2_activity, penalty
+from fdl.nn.noise.rrelu import rrelu
 from fdl.nn.noise.structured import alpha_dropout, drop_block, drop_path, gaussian_dropout, spatial_dropout
+from fdl.nn.noise.weight_noise import weight_noise
 
 __all__ = [
     "dropout",
@@ -11,4 +14,9 @@ __all__ = [
     "gaussian_dropout",
     "drop_path",
     "drop_block",
+    "rrelu",
+    "weight_noise",
+    "penalty",
+    "l1_activity",
+    "l2_activity",
 ]
