@@ -1,3 +1,21 @@
 """Looking into a model without editing it."""
 
-__all__ = []
+from fdl.inspection.capture import capture
+from fdl.inspection.flops import Flops, flops
+from fdl.inspection.nonfinite import NonFinite, find_nonfinite
+from fdl.inspection.statistics import Moments, Statistics, statistics
+from fdl.inspection.summary import Row, Summary, summary
+
+__all__ = [
+    "summary",
+    "Summary",
+    "Row",
+    "flops",
+    "Flops",
+    "capture",
+    "statistics",
+    "Statistics",
+    "Moments",
+    "find_nonfinite",
+    "NonFinite",
+]
