@@ -75,11 +75,16 @@ class Recorded:
         """What the same constructor makes of these arguments and its other ones."""
         if self.call is None:
             raise TypeError(f"{self!r} does not know its constructor; make it in a decorated function")
-        signature = self.call.bound.signature
-        unknown = [name for name in changes if name not in signature.parameters]
-        if unknown:
-            raise TypeError(f"{self.call.kind} has no {unknown[0]!r}; it has {', '.join(signature.parameters)}")
-        bound = inspect.BoundArguments(signature, self.call.bound.arguments | changes)  # pyright: ignore
+        signature, arguments = self.call.bound.signature, dict(self.call.bound.arguments)
+        further = next((p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
+        for name, value in changes.items():
+            if name in signature.parameters and name != further:
+                arguments[name] = value
+            elif further:
+                arguments[further] = arguments.get(further, {}) | {name: value}
+            else:
+                raise TypeError(f"{self.call.kind} has no {name!r}; it has {', '.join(signature.parameters)}")
+        bound = inspect.BoundArguments(signature, arguments)  # pyright: ignore[reportArgumentType]
         return self.call.constructor(*bound.args, **bound.kwargs)
 
     def __repr__(self) -> str:

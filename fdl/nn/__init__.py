@@ -18,7 +18,7 @@ from fdl.nn import (
 )
 from fdl.nn.activations import *
 from fdl.nn.adapters import *
-from fdl.nn.compose import parallel, remat, repeat, residual, serial, wire
+from fdl.nn.compose import each, parallel, remat, repeat, residual, serial, wire
 from fdl.nn.convolution import *
 from fdl.nn.initializers import *
 from fdl.nn.layer import Layer, Params, State, as_layer, function, layer, pure
@@ -46,6 +46,7 @@ __all__ = [
     "residual",
     "parallel",
     "repeat",
+    "each",
     "remat",
     "rewire",
 ]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 
-from fdl.checks import ShapeError, describe
+from fdl.checks import ShapeError, describe, require_shape
 from fdl.nn.layer import Layer, Params, Part, State, as_layer, layer, locate
 
 
@@ -94,6 +94,27 @@ def repeat(part: Part, depth: int) -> Layer:
         return jax.lax.scan(body, x, (params, state, keys), length=depth)
 
     return _around(part, init, apply, lambda part: repeat(part, depth))
+
+
+@layer
+def each(part: Part, count: int) -> Layer:
+    """The part count times side by side, each with parameters of its own and on its own slice of the leading axis.
+
+    (count, shape) -> (count, shape of the part's output)
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    part = as_layer(part)
+
+    def init(key):
+        return jax.vmap(part.init)(_keys(key, count))
+
+    def apply(params, state, x, *, key=None, train=False):
+        require_shape(x, count, ...)
+        run = lambda params, state, x, key: part.apply(params, state, x, key=key, train=train)
+        return jax.vmap(run)(params, state, x, None if key is None else _keys(key, count))
+
+    return _around(part, init, apply, lambda part: each(part, count))
 
 
 @layer
