@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.quick import jit_quickly
+
 MOST = {"float64": 1e-10, "float32": 1e-5}
 
 
@@ -85,7 +87,9 @@ def _ours(f, arrays):
         return sum(jnp.sum(part * _weights(i, part)) for i, part in enumerate(parts)), parts
 
     values = [jnp.asarray(arrays[i]) for i in free]
-    (_, y), gradients = jax.jit(jax.value_and_grad(loss, tuple(range(len(free))), has_aux=True))(*values)
+    # In float32, the error a user sees: compiled as a user compiles.  In float64, the mathematics.
+    compiled = jit_quickly if values and values[0].dtype == jnp.float64 else jax.jit
+    (_, y), gradients = compiled(jax.value_and_grad(loss, tuple(range(len(free))), has_aux=True))(*values)
     return y, gradients
 
 

@@ -16,25 +16,9 @@ from fdl import nn, tree
 from fdl.checks import ShapeError
 from fdl.nn.convolution.primitive import convolve
 from fdl.nn.rewire import parts_of
+from tests.quick import jit_quickly
 
 KEY = jax.random.key(0)
-
-
-def jit_quickly(f):
-    """f compiled in a third of the time and run more slowly: what is tested is our function, not the compiler."""
-    return jax.jit(f, compiler_options=_quick_options())
-
-
-@cache
-def _quick_options():
-    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    try:
-        jax.jit(abs, compiler_options=options)(0.0)
-    except Exception:  # another version of the compiler, without these options
-        return None
-    return options
-
-
 LAYERS = {
     name: case
     for room in sorted(p.stem for p in Path(__file__).parent.glob("cases/*.py"))
@@ -42,8 +26,6 @@ LAYERS = {
 }
 
 every_layer = pytest.mark.parametrize("case", LAYERS.values(), ids=LAYERS)
-
-
 every_type = pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
 
 

@@ -1,3 +1,18 @@
-"""Small changes to large models: low-rank updates, frozen and averaged parameters, fewer bits."""
+"""Layers around a whole model: its parameters adapted, frozen, tied or kept as integers, by path."""
 
-__all__ = []
+from fdl.nn.adapters.freeze import freeze, freeze_params, thaw_params
+from fdl.nn.adapters.low_rank import dora, lora, merged
+from fdl.nn.adapters.quantize import quantize_params, quantized
+from fdl.nn.adapters.tie import tie
+
+__all__ = [
+    "lora",
+    "dora",
+    "merged",
+    "freeze",
+    "freeze_params",
+    "thaw_params",
+    "quantized",
+    "quantize_params",
+    "tie",
+]

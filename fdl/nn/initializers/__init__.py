@@ -1,6 +1,7 @@
 """First values of parameters: functions of (key, shape)."""
 
 from fdl.nn.initializers.identity import delta_orthogonal, dirac, eye, gain
+from fdl.nn.initializers.lsuv import lsuv
 from fdl.nn.initializers.standard import (
     Initializer,
     constant,
@@ -43,4 +44,5 @@ __all__ = [
     "dirac",
     "delta_orthogonal",
     "gain",
+    "lsuv",
 ]

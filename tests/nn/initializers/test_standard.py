@@ -22,9 +22,11 @@ RANDOM = [
 ALL = [init.zeros(), init.ones(), init.constant(0.5), *RANDOM]
 
 
-def assert_moments(x, std, kurtosis):
+def assert_moments(agrees, initializer, x, std, kurtosis):
     """Mean 0 and this variance within five standard errors; kurtosis is the fourth moment over the variance squared."""
     x = np.asarray(x, np.float64)
+    found, wanted = np.array([x.std(), np.mean(x**4) ** 0.25]), np.array([std, std * kurtosis**0.25])
+    agrees.values(f"nn.{initializer.call.kind}", "moments of many draws", found, wanted, most=0.02)
     assert abs(x.mean()) < 5 * std / math.sqrt(x.size)
     assert abs(x.var() / std**2 - 1) < 5 * math.sqrt((kurtosis - 1) / x.size)
     assert abs(np.mean(x**4) / x.var() ** 2 - kurtosis) < 0.1
@@ -64,11 +66,12 @@ def test_prints_as_its_call():
     assert init.normal(0.02) != init.normal()
 
 
-def test_constants():
-    np.testing.assert_array_equal(init.zeros()(None, (2, 3)), np.zeros((2, 3)))
-    np.testing.assert_array_equal(init.ones()(None, (2,), jnp.int32), np.ones(2, np.int32))
-    np.testing.assert_array_equal(init.constant(0.5)(None, ()), 0.5)
-    np.testing.assert_array_equal(init.constant(np.array([1.0, 2.0]))(None, (3, 2)), [[1, 2]] * 3)
+def test_constants(agrees):
+    same = lambda name, got, want: agrees.values(f"nn.{name}", "closed form", got, np.asarray(want), most=1e-30)
+    same("zeros", init.zeros()(None, (2, 3)), np.zeros((2, 3)))
+    same("ones", init.ones()(None, (2,), jnp.int32), np.ones(2, np.int32))
+    same("constant", init.constant(0.5)(None, ()), 0.5)
+    same("constant", init.constant(np.array([1.0, 2.0]))(None, (3, 2)), [[1, 2]] * 3)
 
 
 def test_fans():
@@ -90,13 +93,22 @@ def test_truncated_normal_constants():
     assert math.isclose(np.average(x**4, weights=density) / variance**2, TRUNCATED_KURTOSIS, rel_tol=1e-3)
 
 
-def test_moments_of_plain_distributions():
-    assert_moments(init.normal(0.3)(KEY, DENSE), 0.3, 3)
-    assert_moments(init.uniform(-0.2, 0.2)(KEY, DENSE), 0.2 / math.sqrt(3), 1.8)
-    x = init.truncated_normal(0.3)(KEY, DENSE)
-    assert_moments(x, 0.3 * init.TRUNCATED_STD, TRUNCATED_KURTOSIS)
-    assert 0.59 < jnp.abs(x).max() <= 0.6
-    assert_moments(init.truncated_normal(0.3, corrected=True)(KEY, DENSE), 0.3, TRUNCATED_KURTOSIS)
+@pytest.mark.parametrize(
+    ("initializer", "std", "kurtosis"),
+    [
+        (init.normal(0.3), 0.3, 3),
+        (init.uniform(-0.2, 0.2), 0.2 / math.sqrt(3), 1.8),
+        (init.truncated_normal(0.3), 0.3 * init.TRUNCATED_STD, TRUNCATED_KURTOSIS),
+        (init.truncated_normal(0.3, corrected=True), 0.3, TRUNCATED_KURTOSIS),
+    ],
+    ids=repr,
+)
+def test_moments_of_plain_distributions(initializer, std, kurtosis, agrees):
+    assert_moments(agrees, initializer, initializer(KEY, DENSE), std, kurtosis)
+
+
+def test_limits_of_plain_distributions():
+    assert 0.59 < jnp.abs(init.truncated_normal(0.3)(KEY, DENSE)).max() <= 0.6
     x = init.uniform(1.0, 3.0)(KEY, DENSE)
     assert 1 <= x.min() < 1.001
     assert 2.999 < x.max() <= 3
@@ -118,10 +130,10 @@ def test_moments_of_plain_distributions():
     ],
     ids=lambda value: repr(value) if isinstance(value, init.Initializer) else None,
 )
-def test_moments_of_scaled_distributions(initializer, variance, kurtosis, shape):
+def test_moments_of_scaled_distributions(initializer, variance, kurtosis, shape, agrees):
     window = math.prod(shape[:-2])
     std = math.sqrt(variance(window * shape[-2], window * shape[-1]))
-    assert_moments(initializer(KEY, shape), std, kurtosis)
+    assert_moments(agrees, initializer, initializer(KEY, shape), std, kurtosis)
 
 
 def test_uniform_limits_equal_torch():
@@ -137,10 +149,10 @@ def test_uniform_limits_equal_torch():
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (30, 80), (3, 3, 4, 20)])
-def test_orthogonal_is_orthonormal(shape):
+def test_orthogonal_is_orthonormal(shape, agrees):
     w = np.asarray(init.orthogonal(gain=2.0)(KEY, shape)).reshape(-1, shape[-1]) / 2
     gram = w.T @ w if w.shape[0] >= w.shape[1] else w @ w.T
-    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-6)
+    agrees.values("nn.orthogonal", "orthonormality", gram, np.eye(len(gram)), most=1e-6)
 
 
 def test_orthogonal_is_even_over_all_orthogonal_matrices():
@@ -158,10 +170,10 @@ def test_sparse_has_exactly_so_many_incoming_weights(shape):
     np.testing.assert_array_equal((w != 0).sum(0), 15)
 
 
-def test_sparse_chooses_evenly_and_draws_normal_weights():
+def test_sparse_chooses_evenly_and_draws_normal_weights(agrees):
     w = np.asarray(init.sparse(5, std=2.0)(KEY, (20, 10_000)))
     assert abs((w != 0).mean(1) - 0.25).max() < 5 * math.sqrt(0.25 * 0.75 / 10_000)
-    assert_moments(w[w != 0], 2.0, 3)
+    assert_moments(agrees, init.sparse(), w[w != 0], 2.0, 3)
     assert len({tuple(np.flatnonzero(column)) for column in w.T[:50]}) > 40
 
 

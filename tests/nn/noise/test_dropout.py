@@ -23,8 +23,16 @@ def test_dropout_removes_at_its_rate_and_keeps_the_mean(rate):
     np.testing.assert_allclose(jnp.unique(y), [0, 1 / (1 - rate)], rtol=1e-6)
 
 
-def test_gaussian_noise_has_its_spread():
+def test_what_dropout_keeps_it_scales(agrees):
+    x = jax.random.normal(jax.random.key(1), (20, 30))
+    y = draw(nn.dropout(0.3), x=x)
+    agrees.values("nn.dropout", "closed form, given the mask", y, np.where(y == 0, 0, np.asarray(x) / 0.7))
+
+
+def test_gaussian_noise_has_its_spread(agrees):
     noise = draw(nn.gaussian_noise(0.3)) - X
+    moments = np.array([np.mean(noise), np.mean(noise**2) ** 0.5, np.mean(noise**4) ** 0.25])
+    agrees.values("nn.gaussian_noise", "moments of 200,000", moments, np.array([0, 0.3, 0.3 * 3**0.25]), most=0.01)
     assert abs(float(noise.std()) - 0.3) < 5 * 0.3 / (2 * X.size) ** 0.5
     assert abs(float(noise.mean())) < 5 * 0.3 / X.size**0.5
 

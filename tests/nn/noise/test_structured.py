@@ -114,3 +114,33 @@ def test_the_gradient_is_the_factor_on_the_input(make):
     layer = make(0.3)
     slope = jax.grad(lambda x: jnp.sum(draw(layer, x)))(x)
     np.testing.assert_allclose(draw(layer, x) - draw(layer, 0 * x), slope * x, rtol=1e-5, atol=1e-5)
+
+
+def test_values_given_what_is_gone(agrees):
+    x = np.random.default_rng(0).normal(size=(6, 5, 4, 7)).astype(np.float32)
+    for name in ("spatial_dropout", "drop_path"):
+        y = draw(getattr(nn, name)(0.3), x)
+        agrees.values(f"nn.{name}", "closed form, given the mask", y, np.where(y == 0, 0, x / 0.7))
+    y = draw(nn.drop_block(0.3, 2), x)
+    want = np.where(y == 0, 0, x * (x.size / np.sum(y != 0)))
+    agrees.values("nn.drop_block", "closed form, given the mask", y, want)
+
+
+def test_alpha_dropout_is_that_of_torch_given_the_mask(agrees):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32)
+    torch.manual_seed(0)
+    theirs = torch.nn.functional.alpha_dropout(torch.tensor(x), 0.4, training=True).numpy()
+    ours = draw(nn.alpha_dropout(0.4), x)
+    commonest = lambda y: (lambda values, counts: values[counts.argmax()])(*np.unique(y, return_counts=True))
+    gone, lost = ours == commonest(ours), theirs == commonest(theirs)
+    assert_rate(gone, 0.4)
+    both = ~gone & ~lost
+    agrees.values("nn.alpha_dropout, kept", "torch", np.where(both, ours, 0), np.where(both, theirs, 0))
+    agrees.values("nn.alpha_dropout, dropped", "torch", commonest(ours), commonest(theirs))
+
+
+def test_gaussian_dropout_has_the_moments_of_its_noise(agrees):
+    factor = np.asarray(draw(nn.gaussian_dropout(0.2), jnp.full((400, 500), 2.0)), np.float64) / 2
+    moments = np.array([factor.mean(), factor.std(), np.mean((factor - 1) ** 4) ** 0.25])
+    agrees.values("nn.gaussian_dropout", "moments of 200,000", moments, np.array([1, 0.5, 0.5 * 3**0.25]), most=0.01)
