@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float, require_integer, require_mask, require_shape
-from fdl.losses.inputs import keep_only, require_pair, widen
+from fdl.losses.inputs import keep_only, masked, promote, require_pair
 
 
 def cross_entropy(
@@ -29,7 +29,7 @@ def cross_entropy(
         raise ValueError(f"smoothing must lie in [0, 1], got {smoothing}")
     loss = _from_numbers if _require_numbers(logits, labels) else _from_probabilities
     keep = require_mask(where, jnp.shape(logits)[:-1])
-    logits, labels = widen(logits)[0], _at_least_32_bits(labels)
+    logits, labels = promote(logits)[0], _at_least_32_bits(labels)
     if ignore_index is not None:
         require_integer(labels, "labels", "ignore_index needs class numbers; use where= with probabilities")
         counted = labels != ignore_index
@@ -51,12 +51,12 @@ def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, where: ArrayL
     """
     require_pair(logits, targets, "logits")
     keep = require_mask(where, jnp.shape(logits))
-    logits, targets = widen(logits, targets)
+    logits, targets = promote(logits, targets)
     if keep is not None:
         logits, targets = jnp.where(keep, logits, 0), jnp.where(keep, targets, 0)
     # Two terms, neither of which cancels: both tails keep their digits, and so do second derivatives at 0.
     loss = targets * jax.nn.softplus(-logits) + (1 - targets) * jax.nn.softplus(logits)
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)
 
 
 def negative_log_likelihood(log_probs: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
@@ -67,7 +67,7 @@ def negative_log_likelihood(log_probs: ArrayLike, labels: ArrayLike, *, where: A
     """
     log_probs, labels, keep = require_numbers(log_probs, labels, where, "log_probs")
     loss = -pick(log_probs, labels)
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)
 
 
 def require_numbers(
@@ -79,7 +79,7 @@ def require_numbers(
     require_integer(labels, "labels", "class numbers are integers: labels.astype('int32'), or argmax(-1) of one-hot")
     require_shape(labels, *jnp.shape(scores)[:-1], name="labels", hint=f"that of {name} without the classes")
     keep = require_mask(where, jnp.shape(labels))
-    scores, labels = keep_only(keep, widen(scores)[0], _at_least_32_bits(labels))
+    scores, labels = keep_only(keep, promote(scores)[0], _at_least_32_bits(labels))
     return scores, labels, keep
 
 
@@ -94,7 +94,7 @@ def _from_numbers(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax
 
 
 def _from_probabilities(logits: jax.Array, probs: jax.Array, smoothing: float) -> jax.Array:
-    logits, probs = widen(logits, probs)
+    logits, probs = promote(logits, probs)
     probs = (1 - smoothing) * probs + smoothing / probs.shape[-1]
     log_probs = jax.nn.log_softmax(logits)
     # 0 log 0 = 0

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 
 from fdl.checks import require_mask
 from fdl.losses.classification import pick, require_numbers
-from fdl.losses.inputs import keep_only, require_pair, widen
+from fdl.losses.inputs import keep_only, masked, promote, require_pair
 
 
 def focal_cross_entropy(
@@ -27,7 +27,7 @@ def focal_cross_entropy(
     some = rest > 0
     weight = jnp.where(some, jnp.where(some, rest, 1) ** gamma, float(gamma == 0))
     loss = -weight * pick(log_probs, labels)
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)
 
 
 def binary_focal_cross_entropy(
@@ -50,14 +50,48 @@ def binary_focal_cross_entropy(
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}; None leaves both targets at weight 1")
     require_pair(logits, targets, "logits")
     keep = require_mask(where, jnp.shape(logits))
-    logits, targets = keep_only(keep, *widen(logits, targets))
+    logits, targets = keep_only(keep, *promote(logits, targets))
     # -log p and -log(1 - p); the powers are taken of their exponentials, so that no base of 0 is differentiated
     yes, no = jax.nn.softplus(-logits), jax.nn.softplus(logits)
     one, other = (1, 1) if alpha is None else (alpha, 1 - alpha)
     loss = one * targets * jnp.exp(-gamma * no) * yes + other * (1 - targets) * jnp.exp(-gamma * yes) * no
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)
 
 
-def _require_gamma(gamma: float) -> None:
+def asymmetric_binary_cross_entropy(
+    logits: ArrayLike,
+    targets: ArrayLike,
+    *,
+    positive: float = 0.0,
+    negative: float = 4.0,
+    shift: float = 0.05,
+    where: ArrayLike | None = None,
+) -> jax.Array:
+    """-t (1 - p)^positive log p - (1 - t) q^negative log(1 - q) with p = sigmoid(logits), q = max(0, p - shift).
+
+    (shape), float (shape) -> (shape)
+
+    For many labels of which few apply: easy negatives, with p below shift, cost nothing at all.
+    https://arxiv.org/abs/2009.14119
+    """
+    _require_gamma(positive, "positive")
+    _require_gamma(negative, "negative")
+    if not 0 <= shift < 1:
+        raise ValueError(f"shift must lie in [0, 1), got {shift}; the paper has 0.05")
+    require_pair(logits, targets, "logits")
+    keep = require_mask(where, jnp.shape(logits))
+    logits, targets = keep_only(keep, *promote(logits, targets))
+    yes, no = jax.nn.softplus(-logits), jax.nn.softplus(logits)
+    if shift:
+        rest = jax.nn.relu(jax.nn.sigmoid(logits) - shift)
+        hard = rest > 0
+        weight = jnp.where(hard, jnp.where(hard, rest, 1) ** negative, 0)
+        away = -weight * jnp.log1p(-rest)
+    else:
+        away = jnp.exp(-negative * yes) * no
+    return masked(keep, targets * jnp.exp(-positive * no) * yes + (1 - targets) * away)
+
+
+def _require_gamma(gamma: float, name: str = "gamma") -> None:
     if not (math.isfinite(gamma) and gamma >= 0):
-        raise ValueError(f"gamma must be 0 or more and finite, got {gamma}; 2 is the paper's choice")
+        raise ValueError(f"{name} must be 0 or more and finite, got {gamma}; 0 weighs all alike")

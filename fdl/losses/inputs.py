@@ -7,7 +7,7 @@ from jax.typing import ArrayLike
 from fdl.checks import require_float, require_shape
 
 
-def widen(*arrays: ArrayLike) -> list[jax.Array]:
+def promote(*arrays: ArrayLike) -> list[jax.Array]:
     """The arrays in their common floating type, float32 at least."""
     found = [jnp.asarray(x) for x in arrays]
     dtype = max([jnp.dtype(jnp.float32), *(x.dtype for x in found)], key=lambda dtype: jnp.finfo(dtype).bits)
@@ -22,6 +22,11 @@ def keep_only(keep: jax.Array | None, *arrays: jax.Array) -> list[jax.Array]:
     if keep is None:
         return list(arrays)
     return [jnp.where(keep.reshape(keep.shape + (1,) * (x.ndim - keep.ndim)), x, jnp.zeros_like(x)) for x in arrays]
+
+
+def masked(keep: jax.Array | None, loss: jax.Array) -> jax.Array:
+    """The loss with 0 where `keep` is false."""
+    return keep_only(keep, loss)[0]
 
 
 def require_pair(x: ArrayLike, target: ArrayLike, name: str) -> None:

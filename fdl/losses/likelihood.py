@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import require_float, require_mask, require_shape
-from fdl.losses.inputs import keep_only, require_pair, widen
+from fdl.losses.inputs import keep_only, masked, promote, require_pair
 
 
 def poisson_nll(
@@ -22,12 +22,12 @@ def poisson_nll(
     """
     require_pair(log_rate, target, "log_rate")
     keep = require_mask(where, jnp.shape(log_rate))
-    log_rate, target = keep_only(keep, *widen(log_rate, target))
+    log_rate, target = keep_only(keep, *promote(log_rate, target))
     zero = (target == 0) & jnp.isneginf(log_rate)
     loss = jnp.exp(log_rate) - target * jnp.where(zero, 0, log_rate)
     if full:
         loss = loss + jax.lax.lgamma(target + 1)
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)
 
 
 def gaussian_nll(
@@ -42,8 +42,8 @@ def gaussian_nll(
     require_float(log_var, "log_var")
     require_shape(log_var, *jnp.shape(mean), name="log_var", hint="it must be that of mean; broadcast it yourself")
     keep = require_mask(where, jnp.shape(mean))
-    mean, target, log_var = keep_only(keep, *widen(mean, target, log_var))
+    mean, target, log_var = keep_only(keep, *promote(mean, target, log_var))
     loss = (log_var + jnp.square(target - mean) * jnp.exp(-log_var)) / 2
     if full:
         loss = loss + math.log(2 * math.pi) / 2
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)

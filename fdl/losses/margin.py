@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fdl.checks import ShapeError, require_float, require_mask, require_shape
+from fdl.checks import DtypeError, ShapeError, describe, require_float, require_mask, require_shape
 from fdl.losses.classification import pick, require_numbers
-from fdl.losses.inputs import keep_only, require_pair, widen
+from fdl.losses.inputs import keep_only, masked, promote, require_pair
 
 
 def hinge(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
@@ -39,7 +39,7 @@ def multiclass_hinge(scores: ArrayLike, labels: ArrayLike, *, where: ArrayLike |
     right = jax.nn.one_hot(labels, scores.shape[-1], dtype=bool)
     wrong = jnp.max(jnp.where(right, -jnp.inf, scores), axis=-1)
     loss = jax.nn.relu(1 + wrong - pick(scores, labels))
-    return loss if keep is None else jnp.where(keep, loss, 0)
+    return masked(keep, loss)
 
 
 def margin_ranking(
@@ -50,15 +50,66 @@ def margin_ranking(
     require_float(targets, "targets", "they are -1.0 or 1.0")
     require_shape(targets, *jnp.shape(first), name="targets", hint="it must be that of first and second")
     keep = require_mask(where, jnp.shape(first))
-    first, second, targets = keep_only(keep, *widen(first, second, targets))
+    first, second, targets = keep_only(keep, *promote(first, second, targets))
     return _masked(jax.nn.relu(margin - targets * (first - second)), where)
+
+
+def soft_margin(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """log(1 + exp(-targets scores)) for targets -1 or 1, as floats: the logistic loss.  (shape), (shape) -> (shape)"""
+    return _masked(jax.nn.softplus(-_agreement(scores, targets, where)), where)
+
+
+def hinge_embedding(
+    distance: ArrayLike, targets: ArrayLike, *, margin: float = 1.0, where: ArrayLike | None = None
+) -> jax.Array:
+    """The distance for targets 1 (alike), max(0, margin - distance) for -1, as floats.  (shape), (shape) -> (shape)"""
+    require_pair(distance, targets, "distance")
+    keep = require_mask(where, jnp.shape(distance))
+    distance, targets = keep_only(keep, *promote(distance, targets))
+    return _masked(jnp.where(targets > 0, distance, jax.nn.relu(margin - distance)), where)
+
+
+def multilabel_margin(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """Σ max(0, 1 - (right - wrong)) / classes over all pairs of a right and a wrong class.
+
+    (..., classes), bool (..., classes) -> (...)
+
+    targets say which classes are right, any number of them.
+    """
+    require_float(scores, "scores")
+    require_shape(scores, ..., None, name="scores")
+    if jnp.result_type(targets) != jnp.bool_:
+        raise DtypeError(f"targets must be boolean, got {describe(targets)}; compare, e.g. targets > 0")
+    require_shape(targets, *jnp.shape(scores), name="targets", hint="it must be that of scores")
+    keep = require_mask(where, jnp.shape(scores)[:-1])
+    scores, right = keep_only(keep, *promote(scores), jnp.asarray(targets))
+    pairs = right[..., :, None] & ~right[..., None, :]
+    short = jax.nn.relu(1 - (scores[..., :, None] - scores[..., None, :]))
+    return _masked(jnp.sum(short, axis=(-2, -1), where=pairs) / scores.shape[-1], where)
+
+
+def ranking_softmax(scores: ArrayLike, relevance: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """-Σ relevance log softmax(scores) over the items of each list, in nats.  (..., items), (..., items) -> (...)
+
+    `where`, bool (..., items), says which items are there; a list without items has the loss 0.  relevance is not
+    normalised.  Cao et al. 2007, Learning to Rank: From Pairwise Approach to Listwise Approach.
+    """
+    require_pair(scores, relevance, "scores")
+    require_shape(scores, ..., None, name="scores", hint="the items of a list are the last axis")
+    keep = require_mask(where, jnp.shape(scores))
+    scores, relevance = keep_only(keep, *promote(scores, relevance))
+    if keep is not None:
+        some = jnp.any(keep, axis=-1, keepdims=True)
+        scores = jnp.where(keep | ~some, scores, -jnp.inf)
+    log_probs = jax.nn.log_softmax(scores)
+    return -jnp.sum(relevance * jnp.where(relevance == 0, 0, log_probs), axis=-1)
 
 
 def _agreement(scores: ArrayLike, targets: ArrayLike, where: ArrayLike | None) -> jax.Array:
     """targets scores, positive where the sign is right."""
     require_pair(scores, targets, "scores")
     keep = require_mask(where, jnp.shape(scores))
-    scores, targets = keep_only(keep, *widen(scores, targets))
+    scores, targets = keep_only(keep, *promote(scores, targets))
     return scores * targets
 
 

@@ -1,11 +1,11 @@
-"""From per-example values to one number."""
+"""Means and sums that stay defined where nothing is left."""
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import require_float, require_mask
-from fdl.losses.inputs import widen
+from fdl.losses.inputs import promote
 
 
 def masked_mean(values: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
@@ -15,8 +15,16 @@ def masked_mean(values: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     shards with unequal masks do not average to the mean of all; add up sums and counts (`fdl.metrics.mean`) for that.
     """
     require_float(values, "values")
-    (values,) = widen(values)
+    (values,) = promote(values)
     keep = require_mask(where, values.shape)
     if keep is None:
         return jnp.sum(values) / max(values.size, 1)
     return jnp.sum(values, where=keep) / jnp.maximum(jnp.sum(keep), 1).astype(values.dtype)
+
+
+def log_sum(x: jax.Array, axis: int = -1) -> jax.Array:
+    """log Σ exp x over the axis; -inf with gradient 0, not NaN, where all are -inf."""
+    top = jax.lax.stop_gradient(jnp.max(x, axis, keepdims=True))
+    none = jnp.isneginf(top)
+    total = jnp.sum(jnp.exp(x - jnp.where(none, 0, top)), axis, keepdims=True)
+    return jnp.squeeze(jnp.where(none, -jnp.inf, top + jnp.log(jnp.where(none, 1, total))), axis)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import require_mask
-from fdl.losses.inputs import keep_only, require_pair, widen
+from fdl.losses.inputs import keep_only, promote, require_pair
 
 
 def squared_error(prediction: ArrayLike, target: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
@@ -99,12 +99,12 @@ def quantile(prediction: ArrayLike, target: ArrayLike, *, level: float, where: A
 def _pair(prediction: ArrayLike, target: ArrayLike, where: ArrayLike | None) -> list[jax.Array]:
     require_pair(prediction, target, "prediction")
     keep = require_mask(where, jnp.shape(prediction))
-    return keep_only(keep, *widen(prediction, target))
+    return keep_only(keep, *promote(prediction, target))
 
 
 def _error(prediction: ArrayLike, target: ArrayLike, where: ArrayLike | None) -> jax.Array:
     require_pair(prediction, target, "prediction")
     keep = require_mask(where, jnp.shape(prediction))
-    prediction, target = widen(prediction, target)
+    prediction, target = promote(prediction, target)
     error = prediction - target
     return error if keep is None else jnp.where(keep, error, 0)

@@ -10,16 +10,27 @@ the steps up as Python or NumPy numbers, which `compute` takes as well.  `where`
 labels or values: what it leaves out counts in no way, whatever it holds.
 """
 
+from fdl.metrics.calibration import Confidence, expected_calibration_error
 from fdl.metrics.classification import Confusion, accuracy, confusion_matrix, correct, top_k
-from fdl.metrics.metric import Average, Metric, mean, metric
+from fdl.metrics.correlation import Pairs, concordance_correlation, pearson_correlation
+from fdl.metrics.curves import (
+    Scores,
+    area_under_curve,
+    average_precision,
+    precision_at_recall,
+    recall_at_precision,
+    sensitivity_at_specificity,
+)
 from fdl.metrics.overlap import Tally, f_score, intersection_over_union, precision, recall
-from fdl.metrics.probability import Confidence, Scores, area_under_curve, expected_calibration_error
 from fdl.metrics.regression import Moments, r_squared
+from fdl.metrics.sums import Average, Metric, mean, metric, perplexity
+from fdl.metrics.translation import Matches, bleu
 
 __all__ = [
     "Metric",
     "metric",
     "mean",
+    "perplexity",
     # classes
     "accuracy",
     "correct",
@@ -31,14 +42,24 @@ __all__ = [
     "intersection_over_union",
     # probabilities
     "area_under_curve",
+    "average_precision",
     "expected_calibration_error",
+    "precision_at_recall",
+    "recall_at_precision",
+    "sensitivity_at_specificity",
     # numbers
+    "concordance_correlation",
+    "pearson_correlation",
     "r_squared",
+    # sentences
+    "bleu",
     # sums
     "Average",
     "Confidence",
     "Confusion",
+    "Matches",
     "Moments",
+    "Pairs",
     "Scores",
     "Tally",
 ]

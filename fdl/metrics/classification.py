@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fdl.checks import ShapeError, require_float, require_integer, require_shape
-from fdl.metrics.metric import Average, Metric, kept_of, metric, ratio
+from fdl.metrics.sums import Average, Metric, kept_of, metric, ratio
 
 
 class Confusion(NamedTuple):

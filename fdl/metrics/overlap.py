@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from fdl.checks import require_shape
 from fdl.metrics.classification import require_labels, sound
-from fdl.metrics.metric import Metric, as_floats, fraction, kept_of, metric
+from fdl.metrics.sums import Metric, as_floats, fraction, kept_of, metric
 
 Averaging = Literal["macro", "micro"] | None
 

@@ -2,10 +2,12 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from fdl.checks import require_float, require_shape
-from fdl.metrics.metric import Metric, as_floats, fraction, kept_of, metric
+from fdl.metrics.sums import Metric, as_floats, fraction, kept_of, metric
 
 
 class Moments(NamedTuple):
@@ -31,11 +33,8 @@ def r_squared(*, center: float = 0.0) -> Any:
         return Moments(zero, zero, zero, jnp.zeros((), int))
 
     def update(sums, prediction, target, *, where=None):
-        require_float(prediction, "prediction")
-        require_float(target, "target", "cast it, e.g. target.astype('float32')")
-        require_shape(target, *jnp.shape(prediction), name="target", hint="it must be that of prediction")
-        kept = kept_of(where, jnp.shape(target))
-        prediction, target = (jnp.asarray(x).astype(sums.target.dtype) - center for x in (prediction, target))
+        prediction, target = require_numbers(prediction, target, "prediction", "target", sums.target.dtype)
+        prediction, target, kept = prediction - center, target - center, kept_of(where, target.shape)
         total = lambda x: jnp.sum(x, where=kept)
         parts = total(target), total(jnp.square(target)), total(jnp.square(target - prediction)), jnp.sum(kept)
         return Moments(*(a + b for a, b in zip(sums, parts)))
@@ -45,3 +44,11 @@ def r_squared(*, center: float = 0.0) -> Any:
         return 1 - fraction(error, square - target * fraction(target, count))
 
     return Metric(init, update, compute)
+
+
+def require_numbers(x: ArrayLike, y: ArrayLike, first: str, second: str, dtype: Any) -> list[jax.Array]:
+    """Both as arrays of this type; raises unless they are floating point and of one shape."""
+    require_float(x, first)
+    require_float(y, second, f"cast it, e.g. {second}.astype('float32')")
+    require_shape(y, *jnp.shape(x), name=second, hint=f"it must be that of {first}")
+    return [jnp.asarray(a).astype(dtype) for a in (x, y)]

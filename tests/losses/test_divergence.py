@@ -1,29 +1,57 @@
 """Kullback-Leibler divergence against scipy and torch, with zeros on either side."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fdl.checks import ShapeError
-from fdl.losses import cross_entropy, kl_divergence
+from fdl.losses import cross_entropy, jensen_shannon, kl_divergence
 
 RNG = np.random.default_rng(0)
 P, Q = RNG.dirichlet(np.ones(5), 4), RNG.dirichlet(np.ones(5), 4)
 
 
-def test_equals_torch_and_scipy():
+def test_equals_torch(agrees):
     torch = pytest.importorskip("torch")
-    special = pytest.importorskip("scipy.special")
-    log_q = torch.tensor(np.log(Q), requires_grad=True)
-    want = torch.nn.functional.kl_div(log_q, torch.tensor(P), reduction="none").sum(-1)
-    want.sum().backward()
+    theirs = lambda q, p: torch.nn.functional.kl_div(q, p, reduction="none").sum(-1)
+    agrees.torch("losses.kl_divergence", kl_divergence, theirs, np.log(Q), P)
+    theirs = lambda q, p: torch.nn.functional.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+    ours = partial(kl_divergence, log_target=True)
+    agrees.torch("losses.kl_divergence, log_target", ours, theirs, np.log(Q), np.log(P))
+
+
+def test_mixtures_equal_scipy(agrees):
+    distance = pytest.importorskip("scipy.spatial.distance")
     with jax.enable_x64(True):
-        value = jax.jit(kl_divergence)(np.log(Q), P)
-        gradient = jax.grad(lambda x: kl_divergence(x, P).sum())(jnp.log(Q))
-    np.testing.assert_allclose(value, want.detach(), rtol=1e-12)
-    np.testing.assert_allclose(value, special.rel_entr(P, Q).sum(-1), rtol=1e-12)
-    np.testing.assert_allclose(gradient, log_q.grad, rtol=1e-12)
+        got = jensen_shannon(P, Q)
+        bounds = jensen_shannon(*np.eye(3)), jensen_shannon(P, P, P)
+    agrees.values("losses.jensen_shannon", "scipy", got, distance.jensenshannon(P, Q, axis=-1) ** 2)
+    np.testing.assert_allclose(bounds[0], np.log(3), rtol=1e-14)
+    np.testing.assert_allclose(bounds[1], 0, atol=1e-15)
+    gradient = jax.grad(jensen_shannon)(jnp.array([0.0, 0.5, 0.5]), jnp.array([0.0, 1.0, 0.0]))
+    assert jnp.isfinite(gradient).all()
+    with pytest.raises(ValueError, match="two distributions or more"):
+        jensen_shannon(P)
+
+
+def test_mixtures_have_the_gradient_of_torch(agrees):
+    torch = pytest.importorskip("torch")
+
+    def theirs(p, q, r):
+        mean = torch.log((p + q + r) / 3)
+        return sum((x * (torch.log(x) - mean)).sum(-1) for x in (p, q, r)) / 3
+
+    agrees.torch("losses.jensen_shannon, of three", jensen_shannon, theirs, P, Q, P[::-1])
+
+
+def test_a_log_target_of_minus_infinity_counts_zero():
+    log_q, log_target = jnp.array([-0.5, -jnp.inf]), jnp.array([0.0, -jnp.inf])
+    value, gradient = jax.value_and_grad(partial(kl_divergence, log_target=True))(log_q, log_target)
+    assert value == 0.5
+    np.testing.assert_array_equal(gradient, [-1, 0])
 
 
 def test_zero_exactly_between_equals_and_positive_otherwise():
@@ -51,15 +79,6 @@ def test_zeros_count_zero_and_gradients_stay_finite():
 
 def test_negative_probabilities_are_not_silent():
     assert jnp.isnan(kl_divergence(jnp.log(jnp.array([0.5, 0.5])), jnp.array([1.5, -0.5])))
-
-
-def test_where_leaves_out_whatever_is_there():
-    log_q, target = jnp.log(jnp.asarray(Q, jnp.float32)), jnp.asarray(P, jnp.float32)
-    keep = jnp.array([True, False, True, False])
-    masked = lambda x: kl_divergence(x, jnp.where(keep[:, None], target, jnp.nan), where=keep)
-    spoilt = jnp.where(keep[:, None], log_q, jnp.nan)
-    np.testing.assert_allclose(masked(spoilt), jnp.where(keep, kl_divergence(log_q, target), 0), rtol=1e-6)
-    assert jnp.isfinite(jax.grad(lambda x: masked(x).sum())(spoilt)).all()
 
 
 def test_shapes_are_never_broadcast():

@@ -7,6 +7,14 @@ import pytest
 
 from fdl.checks import DtypeError, ShapeError
 from fdl.losses import masked_mean
+from fdl.losses.reduction import log_sum
+
+
+def test_equals_torch(agrees):
+    pytest.importorskip("torch")
+    x, keep = np.random.default_rng(0).normal(size=(3, 5)), np.arange(15).reshape(3, 5) % 4 != 0
+    theirs = lambda x, keep: x[keep].mean()
+    agrees.torch("losses.masked_mean", masked_mean, theirs, x, keep)
 
 
 def test_padding_does_not_change_the_mean():
@@ -39,3 +47,11 @@ def test_refuses_weights_and_wrong_shapes():
         masked_mean(jnp.ones((3, 1)), jnp.ones(3, bool))
     with pytest.raises(DtypeError, match="values must be floating point"):
         masked_mean(jnp.ones(3, int))
+
+
+def test_the_logarithm_of_a_sum_of_nothing_has_a_gradient():
+    x = jnp.array([[-jnp.inf, -jnp.inf], [1000.0, -jnp.inf], [0.0, 0.0]])
+    np.testing.assert_allclose(log_sum(x), [-jnp.inf, 1000, np.log(2)], rtol=1e-6)
+    gradient = jax.grad(lambda x: log_sum(x)[1:].sum() + jnp.maximum(log_sum(x)[0], 0))(x)
+    np.testing.assert_array_equal(gradient, [[0, 0], [1, 0], [0.5, 0.5]])
+    assert jnp.isnan(log_sum(jnp.array([jnp.nan, 0.0])))

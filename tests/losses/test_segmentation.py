@@ -1,12 +1,14 @@
 """Overlap losses against torch in float64, and of classes that are not there."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fdl.checks import ShapeError
-from fdl.losses import dice, tversky
+from fdl.losses import dice, generalized_dice, tversky
 
 RNG = np.random.default_rng(0)
 PROBS = RNG.uniform(size=(2, 4, 5, 3))
@@ -14,29 +16,38 @@ TARGET = (RNG.uniform(size=PROBS.shape) < 0.4).astype(float)
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.0])
-def test_equal_torch_in_value_and_gradient(smooth):
-    torch = pytest.importorskip("torch")
-    t = torch.tensor(TARGET)
+def test_equal_torch(agrees, smooth):
+    pytest.importorskip("torch")
 
-    def their_dice(p):
+    def their_dice(p, t):
         return 1 - (2 * (p * t).sum((1, 2)) + smooth) / (p.sum((1, 2)) + t.sum((1, 2)) + smooth)
 
-    def their_tversky(p):
+    def their_tversky(p, t):
         tp, fp, fn = ((a * b).sum((1, 2)) for a, b in ((p, t), (p, 1 - t), (1 - p, t)))
         return 1 - (tp + smooth) / (tp + 0.3 * fp + 0.7 * fn + smooth)
 
-    ours_tversky = lambda p: tversky(p, jnp.asarray(TARGET), alpha=0.3, beta=0.7, smooth=smooth)
-    pairs = [(lambda p: dice(p, jnp.asarray(TARGET), smooth=smooth), their_dice), (ours_tversky, their_tversky)]
-    for ours, theirs in pairs:
-        leaf = torch.tensor(PROBS, requires_grad=True)
-        want = theirs(leaf)
-        want.sum().backward()
-        with jax.enable_x64(True):
-            value = jax.jit(ours)(jnp.asarray(PROBS))
-            gradient = jax.grad(lambda p, f=ours: f(p).sum())(jnp.asarray(PROBS))
-        assert value.shape == (2, 3)
-        np.testing.assert_allclose(value, want.detach(), rtol=1e-12)
-        np.testing.assert_allclose(gradient, leaf.grad, rtol=1e-11)
+    agrees.torch("losses.dice", partial(dice, smooth=smooth), their_dice, PROBS, TARGET)
+    ours = partial(tversky, alpha=0.3, beta=0.7, smooth=smooth)
+    agrees.torch("losses.tversky", ours, their_tversky, PROBS, TARGET)
+
+
+def test_generalized_equals_torch_and_weighs_what_is_not_there_like_the_smallest(agrees):
+    torch = pytest.importorskip("torch")
+    target = TARGET.copy()
+    target[1, ..., 2] = 0
+
+    def theirs(p, t):
+        weight = 1 / t.sum((1, 2)) ** 2
+        finite = torch.where(torch.isinf(weight), 0.0, weight)
+        weight = torch.where(torch.isinf(weight), finite.max(-1, keepdim=True).values, weight).detach()
+        return 1 - 2 * (weight * (p * t).sum((1, 2))).sum(-1) / (weight * (p + t).sum((1, 2))).sum(-1)
+
+    ours = lambda p, t: generalized_dice(p, jax.lax.stop_gradient(t))
+    agrees.torch("losses.generalized_dice", ours, lambda p, t: theirs(p, t.detach()), PROBS, target)
+    none = jnp.zeros((1, 4, 2))
+    value, gradient = jax.value_and_grad(lambda p: generalized_dice(p, none)[0])(none)
+    assert value == 0
+    assert jnp.isfinite(gradient).all()
 
 
 def test_perfect_empty_and_wrong_masks():

@@ -2,6 +2,7 @@
 
 import operator
 import pickle
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,12 @@ OVERLAPS = [metrics.precision, metrics.recall, metrics.f_score, metrics.intersec
 CASES = [(make(6, average=a), (LOGITS, LABELS)) for make in OVERLAPS for a in ("macro", "micro", None)]
 CASES += [
     (metrics.area_under_curve(100), (SCORES, BINARY)),
+    (metrics.average_precision(100), (SCORES, BINARY)),
+    (metrics.precision_at_recall(0.7, 100), (SCORES, BINARY)),
+    (metrics.recall_at_precision(0.8, 100), (SCORES, BINARY)),
+    (metrics.sensitivity_at_specificity(0.7, 100), (SCORES, BINARY)),
+    (metrics.pearson_correlation(center=3.0), (TARGET + SCORES, TARGET)),
+    (metrics.concordance_correlation(center=3.0), (TARGET + SCORES, TARGET)),
     (metrics.expected_calibration_error(), (LOGITS, LABELS)),
     (metrics.r_squared(center=3.0), (TARGET + SCORES, TARGET)),
 ]
@@ -67,7 +74,7 @@ def test_is_a_value_and_nan_without_examples(metric, args):
 
 
 @pytest.mark.parametrize("average", ["macro", "micro", None])
-def test_overlaps_equal_sklearn(average):
+def test_overlaps_equal_sklearn(agrees, average):
     sklearn = pytest.importorskip("sklearn.metrics")
     predicted = LOGITS.argmax(-1)
     options = {"average": average, "zero_division": 0}
@@ -77,15 +84,15 @@ def test_overlaps_equal_sklearn(average):
         (metrics.f_score, sklearn.f1_score(LABELS, predicted, **options)),
         (metrics.intersection_over_union, sklearn.jaccard_score(LABELS, predicted, **options)),
     ]
+    want = sklearn.fbeta_score(LABELS, predicted, beta=2.0, **options)
+    pairs.append((partial(metrics.f_score, beta=2.0), want))
     with jax.enable_x64(True):
         for make, want in pairs:
             value = make(6, average=average)(LOGITS, LABELS)
-            np.testing.assert_allclose(value if average else value[:5], want, rtol=1e-14)
+            name = f"metrics.{getattr(make, '__name__', 'f_score')}, {average}"
+            agrees.values(name, "sklearn", value if average else value[:5], want)
             if average is None:
                 assert jnp.isnan(value[5])
-        want = sklearn.fbeta_score(LABELS, predicted, beta=2.0, **options)
-        value = metrics.f_score(6, beta=2.0, average=average)(LOGITS, LABELS)
-        np.testing.assert_allclose(value if average else value[:5], want, rtol=1e-14)
 
 
 def test_nan_logits_cost_recall_and_labels_that_are_no_class_cost_precision():
@@ -95,7 +102,7 @@ def test_nan_logits_cost_recall_and_labels_that_are_no_class_cost_precision():
     assert run(metrics.recall(2, average=None), logits, labels)[0] == 0.5
 
 
-def test_area_equals_sklearn_within_its_bound():
+def test_area_equals_sklearn_within_its_bound(agrees):
     sklearn = pytest.importorskip("sklearn.metrics")
     exact = sklearn.roc_auc_score(BINARY, SCORES)
     for bins in (10, 100, 1000):
@@ -106,7 +113,40 @@ def test_area_equals_sklearn_within_its_bound():
     with jax.enable_x64(True):
         binned = np.clip(np.floor(SCORES.astype(np.float64) * 10), 0, 9)
         value = metrics.area_under_curve(10)(SCORES, BINARY)
-        assert value == pytest.approx(sklearn.roc_auc_score(BINARY, binned), rel=1e-14)
+        agrees.values("metrics.area_under_curve", "sklearn", value, sklearn.roc_auc_score(BINARY, binned))
+
+
+def test_curves_equal_sklearn(agrees):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    binned = np.floor(SCORES.astype(np.float64) * 20)
+    precision, recall, _ = sklearn.precision_recall_curve(BINARY, binned)
+    alarms, hits, _ = sklearn.roc_curve(BINARY, binned, drop_intermediate=False)
+    with jax.enable_x64(True):
+        is_ = lambda make, *args, want: agrees.values(
+            f"metrics.{make.__name__}", "sklearn", make(*args, bins=20)(SCORES, BINARY), want
+        )
+        is_(metrics.average_precision, want=sklearn.average_precision_score(BINARY, binned))
+        for least in (0.0, 0.3, 0.62, 0.8, 0.95, 1.0):
+            is_(metrics.precision_at_recall, least, want=precision[:-1][recall[:-1] >= least].max())
+            is_(metrics.recall_at_precision, least, want=recall[:-1][precision[:-1] >= least].max(initial=0))
+            is_(metrics.sensitivity_at_specificity, least, want=hits[1 - alarms >= least].max())
+
+
+def test_a_share_that_is_reached_exactly_counts():
+    scores, labels = jnp.array([0.9, 0.7, 0.5, 0.3, 0.1, 0.2]), jnp.array([1, 1, 1, 0, 0, 1])
+    assert metrics.precision_at_recall(0.75)(scores, labels) == 1
+    assert metrics.recall_at_precision(0.8)(jnp.arange(10) / 10, (jnp.arange(10) % 5 > 0).astype(int)) == 1
+    # 3 of 10 zeros pass: the share 7 / 10 is not the float32 nearest to 0.7 by every way to compute it
+    metric = metrics.sensitivity_at_specificity(0.7)
+    zeros = [*3 * [0.8], *7 * [0.2]]
+    assert metric(jnp.array([0.1, *zeros]), jnp.array([1, *10 * [0]])) == 0
+    assert metric(jnp.array([0.8, *zeros]), jnp.array([1, *10 * [0]])) == 1
+
+
+def test_a_precision_never_reached_gives_recall_zero():
+    scores, labels = jnp.array([0.1, 0.9]), jnp.array([1, 0])
+    assert metrics.recall_at_precision(0.9)(scores, labels) == 0
+    assert metrics.sensitivity_at_specificity(1.0)(scores, labels) == 0
 
 
 def test_area_of_scores_and_labels_that_do_not_fit():
@@ -117,7 +157,7 @@ def test_area_of_scores_and_labels_that_do_not_fit():
     assert jnp.isnan(metric(jnp.array([0.1, 0.5]), jnp.array([1, 1])))
 
 
-def test_calibration_error_is_that_of_the_paper():
+def test_calibration_error_is_that_of_the_paper(agrees):
     x = LOGITS.astype(np.float64)
     probs = np.exp(x) / np.exp(x).sum(-1, keepdims=True)
     confidence, right = probs.max(-1), probs.argmax(-1) == LABELS
@@ -127,23 +167,43 @@ def test_calibration_error_is_that_of_the_paper():
         if inside.any():
             want += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     with jax.enable_x64(True):
-        assert metrics.expected_calibration_error()(x, LABELS) == pytest.approx(want, rel=1e-12)
+        agrees.values(
+            "metrics.expected_calibration_error", "definition", metrics.expected_calibration_error()(x, LABELS), want
+        )
     assert jnp.isnan(metrics.expected_calibration_error()(jnp.full((1, 3), jnp.nan), jnp.array([0])))
     assert metrics.expected_calibration_error()(jnp.array([[99.0, 0.0]]), jnp.array([5])) == 1
 
 
-def test_r_squared_equals_sklearn_and_a_center_saves_digits():
+def test_r_squared_equals_sklearn_and_a_center_saves_digits(agrees):
     sklearn = pytest.importorskip("sklearn.metrics")
     prediction = TARGET + SCORES
     want = sklearn.r2_score(TARGET.astype(np.float64), prediction.astype(np.float64))
     with jax.enable_x64(True):
         for center in (0.0, 3.0):
             value = metrics.r_squared(center=center)(prediction.astype(np.float64), TARGET.astype(np.float64))
-            assert value == pytest.approx(want, rel=1e-12)
+            agrees.values("metrics.r_squared", "sklearn", value, want)
     far = (prediction + 1000, TARGET + 1000)
     want = sklearn.r2_score(far[1].astype(np.float64), far[0].astype(np.float64))
     assert metrics.r_squared(center=1000.0)(*far) == pytest.approx(want, rel=1e-5)
     assert jnp.isnan(metrics.r_squared()(jnp.zeros(3), jnp.ones(3)))
+
+
+def test_correlations_equal_numpy_and_a_center_saves_digits(agrees):
+    x, y = (TARGET + SCORES).astype(np.float64), 2 * TARGET.astype(np.float64) + 1
+    want = np.corrcoef(x, y)[0, 1]
+    agreement = 2 * np.cov(x, y, bias=True)[0, 1] / (x.var() + y.var() + (x.mean() - y.mean()) ** 2)
+    with jax.enable_x64(True):
+        for center in (0.0, 3.0):
+            correlation = metrics.pearson_correlation(center=center)(x, y)
+            agrees.values("metrics.pearson_correlation", "numpy", correlation, want)
+            concordance = metrics.concordance_correlation(center=center)(x, y)
+            agrees.values("metrics.concordance_correlation", "numpy", concordance, agreement)
+    far = (x + 1000).astype(np.float32), (y + 1000).astype(np.float32)
+    assert metrics.pearson_correlation(center=1000.0)(*far) == pytest.approx(want, rel=1e-4)
+    assert metrics.concordance_correlation(center=1000.0)(*far) == pytest.approx(agreement, rel=1e-4)
+    assert metrics.pearson_correlation()(SCORES, -SCORES) == pytest.approx(-1, rel=1e-4)
+    assert jnp.isnan(metrics.pearson_correlation()(jnp.zeros(3), jnp.arange(3.0)))
+    assert metrics.concordance_correlation()(jnp.zeros(3), jnp.arange(3.0)) == 0
 
 
 @pytest.mark.parametrize(
@@ -154,6 +214,10 @@ def test_r_squared_equals_sklearn_and_a_center_saves_digits():
         lambda: metrics.f_score(3, beta=0.0),
         lambda: metrics.area_under_curve(0),
         lambda: metrics.expected_calibration_error(0),
+        lambda: metrics.precision_at_recall(1.5),
+        lambda: metrics.recall_at_precision(-0.5),
+        lambda: metrics.sensitivity_at_specificity(90),
+        lambda: metrics.bleu(smoothing="floor"),
     ],
 )
 def test_refuse_what_makes_no_metric(make):

@@ -59,6 +59,17 @@ def mean() -> Any:
     return Metric(init, update, ratio)
 
 
+@metric
+def perplexity() -> Any:
+    """exp of the mean of update(sums, losses), negative log-likelihoods in nats of tokens; NaN if there were none."""
+
+    def compute(sums):
+        average = ratio(sums)
+        return (jnp if isinstance(average, jax.Array) else np).exp(average)
+
+    return Metric(mean().init, mean().update, compute)
+
+
 def kept_of(where: ArrayLike | None, shape: tuple[int, ...]) -> jax.Array:
     """The mask, all true if there is none."""
     keep = require_mask(where, shape)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fdl.checks import require_mask
+from fdl.checks import require_mask, require_shape
 from fdl.losses.divergence import kl_divergence
-from fdl.losses.inputs import keep_only, require_pair, widen
+from fdl.losses.inputs import keep_only, promote, require_pair
 
 
 def distillation(
@@ -25,7 +25,20 @@ def distillation(
         raise ValueError(f"temperature must be positive, got {temperature}; 1 to 20 are common")
     require_pair(logits, teacher, "logits")
     keep = require_mask(where, jnp.shape(logits)[:-1])
-    logits, teacher = keep_only(keep, *widen(logits, teacher))
+    logits, teacher = keep_only(keep, *promote(logits, teacher))
     log_probs = jax.nn.log_softmax(logits / temperature)
     target = jnp.exp(jax.nn.log_softmax(teacher / temperature))
     return temperature**2 * kl_divergence(log_probs, target, where=keep)
+
+
+def feature_distillation(features: ArrayLike, teacher: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """½ |features - teacher|² over the last axis, the hint of a hidden layer.  (..., dim), (..., dim) -> (...)
+
+    Where the widths differ, map the student's features to the teacher's by a layer that is trained along.  Gradients
+    reach the teacher as well, as for `distillation`.  https://arxiv.org/abs/1412.6550
+    """
+    require_pair(features, teacher, "features")
+    require_shape(features, ..., None, name="features")
+    keep = require_mask(where, jnp.shape(features)[:-1])
+    features, teacher = keep_only(keep, *promote(features, teacher))
+    return jnp.sum(jnp.square(features - teacher), axis=-1) / 2
