@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from fdl.nn.layer import Layer, Params, State
 from fdl.nn.rewire import map_parts, parts_of
@@ -63,13 +64,13 @@ def watch(
     y and state are those of the model itself.  given holds for a path one value a call.  Parts that were not called
     have no entry, and groups of parts never have.
     """
-    parts = all_parts(model)
+    parts, given, forms = all_parts(model), given or {}, {}
     paths = [path for path, part in parts.items() if stands_for(where, path, part)]
-    boxes = {path: {"seen": (), "given": (given or {}).get(path, ())} for path in paths}
-    probed = around(model, where, lambda path, part: _watched(path, part, look))
-    y, after = probed.apply(params, _with_boxes(state, boxes), *x, key=key, train=train)
+    probed = around(model, where, lambda path, part: _watched(path, part, look, given.get(path, ()), forms))
+    y, after = probed.apply(params, _with_boxes(state, given), *x, key=key, train=train)
     after, found = _without_boxes(after)
-    return y, after, {path: found[path]["seen"] for path in paths if path in found and found[path]["seen"]}
+    read = lambda path: tuple(_unpacked(form, found[path]["seen"][str(call)]) for call, form in forms[path].items())
+    return y, after, {path: read(path) for path in paths if path in found}
 
 
 def by_call(seen: Mapping[str, tuple]) -> dict[str, Any]:
@@ -78,27 +79,43 @@ def by_call(seen: Mapping[str, tuple]) -> dict[str, Any]:
     return {named(path, n): value for path, calls in seen.items() for n, value in enumerate(calls)}
 
 
-def _watched(path: str, part: Layer, look: Look) -> Layer:
+def _watched(path: str, part: Layer, look: Look, given: tuple, forms: dict[str, dict[int, Any]]) -> Layer:
+    """The part with look around its calls; forms notes, for each path and call, what form the thing seen has."""
+
     def apply(params, state, *x, key=None, train=False):
         own = {name: value for name, value in state.items() if name != BOX}
-        box = state.get(BOX)
+        box = {"seen": {}, "given": {}} | state.get(BOX, {})
         run = lambda params, state, *x: part.apply(params, state, *x, key=key, train=train)
-        if box is None:  # a composite that keeps the state of this part to itself
-            return run(params, own, *x)
-        given = box["given"][len(box["seen"])] if box["given"] else None
-        y, own, seen = look(path, run, params, own, x, given)
-        return y, own | {BOX: {"seen": (*box["seen"], seen), "given": box["given"]}}
+        call, ready = len(box["seen"]), None
+        if given:
+            form, leaves = jax.tree.structure(given[call]), box["given"].get(str(call), {})
+            if len(leaves) != form.num_leaves:  # a composite that keeps the state of this part to itself
+                return run(params, own, *x)
+            ready = _unpacked(form, leaves)
+        y, own, seen = look(path, run, params, own, x, ready)
+        forms.setdefault(path, {})[call] = jax.tree.structure(seen)
+        counted = _packed(seen) | {"called": jnp.zeros((), bool)}  # never empty, or the call would be lost
+        return y, own | {BOX: box | {"seen": box["seen"] | {str(call): counted}}}
 
     return Probe(part.init, apply, part.parts)
 
 
-def _with_boxes(state: State, boxes: Mapping[str, Any]) -> State:
+def _packed(tree: Any) -> dict[str, jax.Array]:
+    """A tree as a flat dict of arrays, as states are."""
+    return {str(i): jnp.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+
+
+def _unpacked(form: Any, leaves: Mapping[str, jax.Array]) -> Any:
+    return form.unflatten([leaves[str(i)] for i in range(form.num_leaves)])
+
+
+def _with_boxes(state: State, given: Mapping[str, tuple]) -> State:
     filled = jax.tree.map(lambda leaf: leaf, state)
-    for path, box in boxes.items():
+    for path, calls in given.items():
         node = filled
         for name in path.split("/") if path else ():
             node = node.setdefault(name, {})
-        node[BOX] = box
+        node[BOX] = {"given": {str(call): _packed(value) for call, value in enumerate(calls)}}
     return filled
 
 

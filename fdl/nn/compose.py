@@ -23,13 +23,13 @@ def wire(forward: Callable[..., Any], /, **parts: Part) -> Layer:
     Raises TypeError where the names of the parts are not the last parameters of forward.
     """
     _require_parameters(forward, parts)
-    return _wired(lambda x, bound: forward(*x, **bound), parts)
+    return wired(lambda x, bound: forward(*x, **bound), parts)
 
 
 @layer
 def serial(*parts: Part, **named: Part) -> Layer:
     """One part after the other.  Parts are named by kind and ordinal (dense_0, dense_1), or by the keyword given."""
-    parts_by_name = _named(parts) | named
+    parts_by_name = named_parts(parts) | named
 
     def forward(x, bound):
         first, *rest = bound.values() or (lambda *x: x[0],)
@@ -38,7 +38,7 @@ def serial(*parts: Part, **named: Part) -> Layer:
             y = part(y)
         return y
 
-    return _wired(forward, parts_by_name)
+    return wired(forward, parts_by_name)
 
 
 @layer
@@ -62,9 +62,9 @@ def _shortcut(body: Layer) -> Layer:
 @layer
 def parallel(*parts: Part, join: Callable | None = None, **named: Part) -> Layer:
     """Every part on the same input: the tuple of outputs, or join(*outputs)."""
-    return _wired(
+    return wired(
         lambda x, bound: (join or _tuple)(*(part(*x) for part in bound.values())),
-        _named(parts) | named,
+        named_parts(parts) | named,
     )
 
 
@@ -148,6 +148,7 @@ class Bound:
             self._require_same_level()
             with jax.named_scope(self.path):
                 y, self.state = self.part.apply(self.params, self.state, *x, key=key, train=self.train)
+            self._require_same_level()  # again, for state that it did not have before
             return y
         except Exception as error:
             locate(error, self.part, self.params, x, self.path)
@@ -172,7 +173,7 @@ def _around(part: Layer, init: Callable, apply: Callable, again: Callable[[Layer
     return Layer(init, apply, part.parts, part.is_pure, rebuild)
 
 
-def _wired(
+def wired(
     forward: Callable[[tuple, dict], Any], parts: Mapping[str, Part], layers: Mapping[str, Layer] | None = None
 ) -> Layer:
     """The layer of forward(x, bound parts by name); the layers are those of the parts unless they were replaced."""
@@ -188,12 +189,12 @@ def _wired(
         return forward(x, bound), _states(bound)
 
     is_pure = all(part.is_pure for part in layers.values())
-    return Layer(init, apply, layers, is_pure, lambda layers: _wired(forward, parts, layers))
+    return Layer(init, apply, layers, is_pure, lambda layers: wired(forward, parts, layers))
 
 
 def _layer_of(part: Part) -> Layer:
     children = _children(part)
-    return as_layer(part) if children is None else _wired(_refuse, children)
+    return as_layer(part) if children is None else wired(_refuse, children)
 
 
 def _children(part: Part) -> Mapping[str, Part] | None:
@@ -224,7 +225,7 @@ def _states(bound: Any) -> State:
     return {name: state for name, state in states.items() if state}
 
 
-def _named(parts: Iterable[Part]) -> dict[str, Part]:
+def named_parts(parts: Iterable[Part]) -> dict[str, Part]:
     """Parts by kind and ordinal among that kind, so that inserting one renames no part of another kind."""
     named, seen = {}, Counter()
     for part in parts:

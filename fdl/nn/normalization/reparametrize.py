@@ -41,13 +41,13 @@ def reparametrize(
         return merge(params, unflatten(beside)), merge(state, unflatten(carried))
 
     def apply(params, state, *x, key=None, train=False):
-        leaves, carried, after = flatten(params), flatten(state), {}
+        leaves, own, after = flatten(params), flatten(state), {}
         values = {path: leaves[path] for path in own_params}
         for path in meant:
-            beside = _beside(leaves, own_params, path), _beside(carried, own_state, path)
-            values[path], kept = compute(leaves[path], *beside, train)
+            trained, carried = _beside(leaves, own_params, path), _beside(own, own_state, path)
+            values[path], kept = compute(leaves[path], trained, carried, train)
+            own = {p: leaf for p, leaf in own.items() if p not in _named(path, carried)}
             after |= _named(path, kept)
-        own = {path: leaf for path, leaf in carried.items() if path in own_state}
         y, state = part.apply(unflatten(values), unflatten(own), *x, key=key, train=train)
         return y, merge(state, unflatten(after))
 

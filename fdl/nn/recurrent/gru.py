@@ -1,0 +1,82 @@
+"""Cells whose gates mix the old carry with a candidate."""
+
+import jax
+import jax.numpy as jnp
+
+from fdl.nn.activations import sigmoid, tanh
+from fdl.nn.channels import per_channel
+from fdl.nn.initializers import Initializer, lecun_normal, orthogonal
+from fdl.nn.linear import dense
+from fdl.nn.recurrent.cell import Cell, cell, gatewise, make_cell, require_sizes
+from fdl.tree import widen
+
+
+@cell
+def gru(
+    in_dim: int,
+    dim: int,
+    *,
+    reset_after: bool = True,
+    kernel_init: Initializer = lecun_normal(),
+    recurrent_init: Initializer = orthogonal(),
+) -> Cell:
+    """Gated recurrent unit, h <- u h + (1 - u) tanh(candidate).  (batch, in_dim) -> (batch, dim), carry {"h"}
+
+    Kernels hold the gates side by side in the order reset, update, candidate.  reset_after=True is the form of cuDNN
+    and torch, candidate = x W + b + r (h U + b'), one product a step; b' is the bias under "recurrent", torch's other
+    biases come in pairs that are one here.  reset_after=False is the form of the paper, x W + b + (r h) U, two products
+    a step.  https://arxiv.org/abs/1406.1078
+    """
+    require_sizes(in_dim=in_dim, dim=dim)
+
+    def init(key):
+        kernel = {"kernel": gatewise(recurrent_init, 3)(key, (dim, 3 * dim))}
+        return {"recurrent": kernel | {"bias": jnp.zeros(dim)} if reset_after else kernel}
+
+    def step(params, carry, z):
+        h, wide, kernel = carry["h"], widen(z), params["recurrent"]["kernel"]
+        times = lambda h, kernel: widen(h.astype(z.dtype) @ kernel)
+        product = times(h, kernel if reset_after else kernel[:, : 2 * dim])
+        reset, update = jnp.split(sigmoid(wide[:, : 2 * dim] + product[:, : 2 * dim]), 2, -1)
+        if reset_after:
+            inner = product[:, 2 * dim :]
+            inner = reset * (inner + per_channel(widen(params["recurrent"]["bias"]), inner))
+        else:
+            inner = times(reset * h, kernel[:, 2 * dim :])
+        return _mix(update, h, wide[:, 2 * dim :] + inner, z)
+
+    affine = dense(in_dim, 3 * dim, kernel_init=gatewise(kernel_init, 3))
+    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim})
+
+
+@cell
+def minimal_gated_unit(
+    in_dim: int,
+    dim: int,
+    *,
+    kernel_init: Initializer = lecun_normal(),
+    recurrent_init: Initializer = orthogonal(),
+) -> Cell:
+    """One gate f for all, h <- (1 - f) h + f tanh(x W + b + (f h) U).  (batch, in_dim) -> (batch, dim), carry {"h"}
+
+    Kernels hold forget and candidate side by side.  https://arxiv.org/abs/1603.09420
+    """
+    require_sizes(in_dim=in_dim, dim=dim)
+
+    def init(key):
+        return {"recurrent": {"kernel": gatewise(recurrent_init, 2)(key, (dim, 2 * dim))}}
+
+    def step(params, carry, z):
+        h, wide, kernel = carry["h"], widen(z), params["recurrent"]["kernel"]
+        times = lambda h, kernel: widen(h.astype(z.dtype) @ kernel)
+        forget = sigmoid(wide[:, :dim] + times(h, kernel[:, :dim]))
+        return _mix(1 - forget, h, wide[:, dim:] + times(forget * h, kernel[:, dim:]), z)
+
+    affine = dense(in_dim, 2 * dim, kernel_init=gatewise(kernel_init, 2))
+    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim})
+
+
+def _mix(keep: jax.Array, h: jax.Array, candidate: jax.Array, z: jax.Array) -> tuple[dict, jax.Array]:
+    """keep h + (1 - keep) tanh(candidate), carried and put out."""
+    h = keep * h + (1 - keep) * tanh(candidate)
+    return {"h": h}, h.astype(z.dtype)
