@@ -164,6 +164,18 @@ def norm(tree: Tree) -> jax.Array:
     return jnp.where(still, 0, jnp.sqrt(jnp.where(still, 1, total)))
 
 
+def vdot(a: Tree, b: Tree) -> jax.Array:
+    """Inner product over all leaves of two real trees of the same form, summed in float32 at least."""
+    products = jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(widen(x) * widen(y)), a, b))
+    dtype = max([jnp.dtype("float32"), *(x.dtype for x in products)], key=lambda dtype: dtype.itemsize)
+    return sum((x.astype(dtype) for x in products), jnp.zeros((), dtype))
+
+
+def add_scaled(x: Tree, factor: Any, y: Tree) -> Tree:
+    """x + factor * y, for one number and two trees of the same form and types."""
+    return jax.tree.map(lambda a, b: a + jnp.asarray(factor).astype(b.dtype) * b, x, y)
+
+
 def norms(tree: Tree) -> dict[str, jax.Array]:
     """Euclidean norm of each leaf, by path."""
     return {path: norm(leaf) for path, leaf in flatten(tree).items()}

@@ -1,5 +1,6 @@
 """Every Python block of the README and of docs/ runs, in order, as a reader would run it."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -8,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from fdl import losses, metrics, nn
+
+# The contract and what puts layers together compute nothing of their own: their oracle is the same model by hand.
+PUT_TOGETHER = {"layer", "pure", "function", "as_layer", "wire", "serial", "residual", "parallel", "repeat", "each"}
+PUT_TOGETHER |= {"remat", "rewire", "initializer", "cell", "make_cell", "metric"}
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,6 +45,22 @@ def test_every_block_runs(page, tmp_path):
 def test_every_link_to_a_file_leads_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("room", [nn, losses, metrics], ids=lambda room: room.__name__)
+def test_the_page_of_oracles_has_a_row_for_every_public_name(room):
+    rows = (ROOT / "docs" / "oracles.md").read_text().splitlines()
+    shown = {re.split(r"[ ,]", row.removeprefix("| "))[0] for row in rows if row.startswith("| ")}
+    kind = room.__name__.removeprefix("fdl.")
+    functions = {name for name in room.__all__ if inspect.isfunction(getattr(room, name))}
+    assert {name for name in functions - PUT_TOGETHER if f"{kind}.{name}" not in shown} == set()
+
+
+def test_no_error_on_the_page_of_oracles_is_above_what_is_allowed():
+    table = (ROOT / "docs" / "oracles.md").read_text().partition("| what |")[2].splitlines()[2:]
+    for row in table:
+        *_, error, allowed = row.strip("| ").split("|")
+        assert float(error) <= float(allowed), row
 
 
 def test_the_readme_shows_the_examples_as_they_are():

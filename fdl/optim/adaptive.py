@@ -1,7 +1,6 @@
 """Adaptive directions by running squares: every parameter gets its own unit of length.
 
-`eps` keeps the division finite.  Inside the root, x / sqrt(r + eps), the smallest unit is sqrt(eps); outside it,
-x / (sqrt(r) + eps), it is eps.  With eps = 0 a parameter that has never had a gradient does not move.
+What `eps` does inside and outside the root is told in running.py.
 """
 
 import math
@@ -11,16 +10,22 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import each_leaf, moments, require_real
+from fdl.optim.running import BELOW_ONE, filled, over_root
 from fdl.optim.transform import Transform, require_constant, transform
 from fdl.tree import Tree
-
-BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
 class SquareState(NamedTuple):
     """Sum or running mean of the squared updates."""
 
     square: Tree
+
+
+class CenteredState(NamedTuple):
+    """Running means of the squared gradients and of the gradients."""
+
+    square: Tree
+    mean: Tree
 
 
 class AdadeltaState(NamedTuple):
@@ -51,7 +56,7 @@ def scale_by_adagrad(eps: float = 1e-10, *, initial: float = 0.0) -> Transform:
     def update(updates, state, params=None, **extras):
         def rule(g, square):
             square = square + g * g
-            return _over_root(g, square, eps, False), square
+            return over_root(g, square, eps, False), square
 
         updates, square = each_leaf(rule, updates, state.square)
         return updates, SquareState(square)
@@ -60,25 +65,34 @@ def scale_by_adagrad(eps: float = 1e-10, *, initial: float = 0.0) -> Transform:
 
 
 @transform
-def scale_by_rmsprop(decay: float = 0.9, eps: float = 1e-8, *, eps_in_root: bool = True) -> Transform:
+def scale_by_rmsprop(
+    decay: float = 0.9, eps: float = 1e-8, *, eps_in_root: bool = True, centered: bool = False
+) -> Transform:
     """Divide by the root of the running mean of squares, which starts at 0 and is not corrected for it.
 
-    Goodfellow et al. algorithm 8.5 and the lecture; eps_in_root=False is the form of torch.
+    Goodfellow et al. algorithm 8.5 and the lecture; eps_in_root=False is the form of torch.  centered=True divides by
+    the running standard deviation instead.  https://arxiv.org/abs/1308.0850, eq. 38 to 45
     """
     require_constant("decay", decay, 0.0, BELOW_ONE)
     require_constant("eps", eps, 0.0)
 
     def init(params):
         require_real(params)
-        return SquareState(moments(params))
+        return CenteredState(moments(params), moments(params)) if centered else SquareState(moments(params))
 
     def update(updates, state, params=None, **extras):
         def rule(g, square):
             square = decay * square + (1 - decay) * (g * g)
-            return _over_root(g, square, eps, eps_in_root), square
+            return over_root(g, square, eps, eps_in_root), square
 
-        updates, square = each_leaf(rule, updates, state.square)
-        return updates, SquareState(square)
+        def centered_rule(g, square, mean):
+            square = decay * square + (1 - decay) * (g * g)
+            mean = decay * mean + (1 - decay) * g
+            variance = jnp.maximum(square - mean * mean, 0)  # rounding can leave it below 0
+            return over_root(g, variance, eps, eps_in_root), square, mean
+
+        updates, *moved = each_leaf(centered_rule if centered else rule, updates, *state)
+        return updates, type(state)(*moved)
 
     return Transform(init, update)
 
@@ -122,27 +136,15 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8, *, eps_
 
     def update(updates, state, params=None, **extras):
         step = state.step + 1
-        mean_scale, square_scale = 1 / _weight(b1, step), 1 / _weight(b2, step)
+        mean_scale, square_scale = 1 / filled(b1, step), 1 / filled(b2, step)
 
         def rule(g, mean, square):
             mean = b1 * mean + (1 - b1) * g
             square = b2 * square + (1 - b2) * (g * g)
             s, r = mean * mean_scale.astype(g.dtype), square * square_scale.astype(g.dtype)
-            return _over_root(s, r, eps, eps_in_root), mean, square
+            return over_root(s, r, eps, eps_in_root), mean, square
 
         updates, mean, square = each_leaf(rule, updates, state.mean, state.square)
         return updates, AdamState(step, mean, square)
 
     return Transform(init, update)
-
-
-def _weight(decay: float, step: jax.Array) -> jax.Array:
-    """1 - decay^step, without the cancellation that costs float32 four digits when decay is near 1."""
-    return -jnp.expm1(jnp.asarray(step, float) * (math.log(decay) if decay > 0 else -math.inf))
-
-
-def _over_root(x: jax.Array, square: jax.Array, eps: float, eps_in_root: bool) -> jax.Array:
-    if eps == 0:
-        still = square == 0
-        return jnp.where(still, 0, x / jnp.sqrt(jnp.where(still, 1, square)))
-    return x / jnp.sqrt(square + eps) if eps_in_root else x / (jnp.sqrt(square) + eps)

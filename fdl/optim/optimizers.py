@@ -6,7 +6,7 @@ import jax
 
 from fdl.optim.adaptive import scale_by_adadelta, scale_by_adagrad, scale_by_adam, scale_by_rmsprop
 from fdl.optim.decay import add_weight_decay
-from fdl.optim.sign import scale_by_rprop
+from fdl.optim.sign import RPropForm, scale_by_rprop
 from fdl.optim.transform import Hyper, Transform, chain, require_number, transform
 from fdl.optim.velocity import accumulate, scale_by_learning_rate
 from fdl.tree import Where
@@ -46,9 +46,11 @@ def rprop(
     shrink: float = 0.5,
     grow: float = 1.2,
     bounds: tuple[float, float] = (1e-6, 50.0),
+    form: RPropForm = "irprop-",
 ) -> Transform:
     """Resilient backpropagation: steps of this first size, by sign.  There is no learning rate; full batches only."""
-    return chain(scale_by_rprop(size, shrink=shrink, grow=grow, bounds=bounds), scale_by_learning_rate(1.0))
+    direction = scale_by_rprop(size, shrink=shrink, grow=grow, bounds=bounds, form=form)
+    return chain(direction, scale_by_learning_rate(1.0))
 
 
 @transform

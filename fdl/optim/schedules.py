@@ -2,6 +2,8 @@
 
 The first update sees step 0.  A schedule that ends keeps its last value.  Steps are counted as integers and turned into
 floating point last, so that a schedule is as exact after 10^9 steps as float32 can be.
+
+Any other function of the step is a schedule too.  Here are the families; in `phases` what is made of several phases.
 """
 
 import bisect
@@ -29,25 +31,38 @@ def constant(value: float) -> Schedule:
 @schedule
 def linear(start: float, end: float, steps: int) -> Schedule:
     """From start to end in a straight line."""
-    _require_rates(start=start, end=end)
-    _require_steps("steps", steps)
-    return lambda step: start + (end - start) * _progress(step, steps)
+    require_rates(start=start, end=end)
+    require_steps("steps", steps)
+    return lambda step: start + (end - start) * progress(step, steps)
+
+
+@schedule
+def polynomial(start: float, end: float, steps: int, power: float = 1.0) -> Schedule:
+    """From start to end like (1 - step / steps)^power."""
+    require_rates(start=start, end=end, power=power)
+    require_steps("steps", steps)
+
+    def value(step):
+        left = 1 - progress(step, steps)
+        return end + (start - end) * jnp.where(left > 0, jnp.where(left > 0, left, 1) ** power, 0)
+
+    return value
 
 
 @schedule
 def cosine(peak: float, steps: int, end: float = 0.0) -> Schedule:
     """From peak to end along half a cosine.  https://arxiv.org/abs/1608.03983"""
-    _require_rates(peak=peak, end=end)
-    _require_steps("steps", steps)
-    return lambda step: end + (peak - end) * 0.5 * (1 + jnp.cos(jnp.pi * _progress(step, steps)))
+    require_rates(peak=peak, end=end)
+    require_steps("steps", steps)
+    return lambda step: end + (peak - end) * 0.5 * (1 + jnp.cos(jnp.pi * progress(step, steps)))
 
 
 @schedule
 def step_decay(start: float, factor: float, every: int) -> Schedule:
     """start, multiplied by factor after every so many steps."""
-    _require_rates(start=start, factor=factor)
-    _require_steps("every", every)
-    return lambda step: start * _power(factor, _real(jnp.asarray(step) // every))
+    require_rates(start=start, factor=factor)
+    require_steps("every", every)
+    return lambda step: start * _power(factor, real(jnp.asarray(step) // every))
 
 
 @schedule
@@ -57,18 +72,38 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
         raise ValueError(f"{len(boundaries)} boundaries separate {len(boundaries) + 1} values, got {len(values)}")
     if any(bisect.bisect(boundaries[:i], boundary) < i for i, boundary in enumerate(boundaries)):
         raise ValueError(f"boundaries must increase, got {boundaries}")
-    _require_rates(**{f"values[{i}]": value for i, value in enumerate(values)})
+    require_rates(**{f"values[{i}]": value for i, value in enumerate(values)})
     values, boundaries = tuple(values), tuple(boundaries)
     passed = lambda step: jnp.sum(jnp.asarray(step) >= jnp.asarray(boundaries, jnp.int32))
     return lambda step: jnp.asarray(values, float)[passed(step)]
 
 
 @schedule
+def interpolate(values: Sequence[float], steps: Sequence[int]) -> Schedule:
+    """values[i] at steps[i], a straight line from each to the next, constant before the first and after the last."""
+    if len(values) != len(steps) or not values:
+        raise ValueError(f"each value needs its step, got {len(values)} values and {len(steps)} steps")
+    if list(steps) != sorted(set(steps)):
+        raise ValueError(f"steps must increase, got {steps}")
+    require_rates(**{f"values[{i}]": value for i, value in enumerate(values)})
+    values, steps = tuple(values), tuple(steps)
+
+    def value(step):
+        level = jnp.asarray(values[0], float)
+        for i in range(1, len(steps)):
+            part = progress(jnp.asarray(step) - steps[i - 1], steps[i] - steps[i - 1])
+            level = level + (values[i] - values[i - 1]) * part
+        return level
+
+    return value
+
+
+@schedule
 def exponential(start: float, decay: float, every: int = 1) -> Schedule:
     """start * decay^(step / every), without end."""
-    _require_rates(start=start, decay=decay)
-    _require_steps("every", every)
-    return lambda step: start * _power(decay, _real(step) / every)
+    require_rates(start=start, decay=decay)
+    require_steps("every", every)
+    return lambda step: start * _power(decay, real(step) / every)
 
 
 @schedule
@@ -77,70 +112,43 @@ def inverse_time(start: float, tau: float = 1.0, power: float = 1.0) -> Schedule
 
     https://projecteuclid.org/euclid.aoms/1177729586
     """
-    _require_rates(start=start, power=power)
+    require_rates(start=start, power=power)
     require_constant("tau", tau, math.ulp(0.0))
-    return lambda step: start * (1 + _real(step) / tau) ** -power
+    return lambda step: start * (1 + real(step) / tau) ** -power
 
 
 @schedule
 def inverse_sqrt(peak: float, warmup: int) -> Schedule:
     """Linear to the peak at step warmup - 1, then like 1 / sqrt(step + 1).  https://arxiv.org/abs/1706.03762, eq. 3"""
-    _require_rates(peak=peak)
-    _require_steps("warmup", warmup)
+    require_rates(peak=peak)
+    require_steps("warmup", warmup)
 
     def value(step):
-        n = 1 + _real(step)
+        n = 1 + real(step)
         return peak * jnp.minimum(n / warmup, jnp.sqrt(warmup / n))
 
     return value
 
 
 @schedule
-def warmup(schedule: Schedule, steps: int, start: float = 0.0) -> Schedule:
-    """From start in a straight line to where the schedule begins, which then runs from its own step 0."""
-    _require_rates(start=start)
-    _require_steps("steps", steps)
-    return _ramp(schedule, steps, start)
+def noam(dim: int, warmup: int, factor: float = 1.0) -> Schedule:
+    """The transformer's: factor * dim^-1/2 * min((step + 1)^-1/2, (step + 1) * warmup^-3/2), by its width.
 
-
-@schedule
-def warmup_cosine(peak: float, steps: int, warmup: int, end: float = 0.0) -> Schedule:
-    """From 0 in a straight line to peak at step warmup, then half a cosine that reaches end at step steps."""
-    _require_steps("warmup", warmup)
-    if warmup >= steps:
-        raise ValueError(f"steps counts the warm-up too: it must exceed warmup={warmup}, got {steps}")
-    return _ramp(cosine(peak, steps - warmup, end), warmup, 0.0)
-
-
-def satisfies_robbins_monro(schedule: Any) -> bool:
-    """Whether the sum of the rates diverges while the sum of their squares converges: SGD then forgets its noise.
-
-    True only where that is known: for `inverse_time` with 1/2 < power <= 1, warmed up or not.
+    It is `inverse_sqrt` with the peak factor / sqrt(dim * warmup).  https://arxiv.org/abs/1706.03762, eq. 3
     """
-    call = getattr(schedule, "call", None)
-    if call is None:
-        return False
-    if call.constructor is warmup:
-        return satisfies_robbins_monro(call.bound.arguments["schedule"])
-    given = {"power": 1.0, **call.bound.arguments}
-    return call.constructor is inverse_time and given["start"] > 0 and 0.5 < given["power"] <= 1
+    require_rates(factor=factor)
+    require_steps("dim", dim)
+    require_steps("warmup", warmup)
+    return inverse_sqrt(factor / math.sqrt(dim * warmup), warmup)
 
 
-def _ramp(schedule: Schedule, steps: int, start: float) -> Schedule:
-    def value(step):
-        after = schedule(jnp.maximum(jnp.asarray(step) - steps, 0))
-        part = _progress(step, steps)
-        return jnp.where(part < 1, start + (after - start) * part, after)
-
-    return value
-
-
-def _progress(step: Any, steps: int) -> jax.Array:
+def progress(step: Any, steps: int) -> jax.Array:
     """How much of the steps is done, in [0, 1]."""
-    return _real(jnp.clip(jnp.asarray(step), 0, steps)) / steps
+    return real(jnp.clip(jnp.asarray(step), 0, steps)) / steps
 
 
-def _real(step: Any) -> jax.Array:
+def real(step: Any) -> jax.Array:
+    """The step in floating point."""
     return jnp.asarray(step, float)
 
 
@@ -149,11 +157,13 @@ def _power(base: float, exponent: jax.Array) -> jax.Array:
     return jnp.exp(exponent * math.log(base)) if base > 0 else jnp.where(exponent > 0, 0.0, 1.0)
 
 
-def _require_rates(**values: float) -> None:
+def require_rates(**values: float) -> None:
+    """Raise TypeError or ValueError unless all are plain numbers >= 0."""
     for name, value in values.items():
         require_constant(name, value, 0.0)
 
 
-def _require_steps(name: str, steps: Any) -> None:
+def require_steps(name: str, steps: Any) -> None:
+    """Raise ValueError unless it is a whole number of steps, at least 1."""
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps < 2**31:
         raise ValueError(f"{name} must be a whole number of steps, at least 1 and below 2^31, got {steps!r}")

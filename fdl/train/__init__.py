@@ -5,15 +5,18 @@ from fdl.train.evaluate import make_evaluate
 from fdl.train.fit import EarlyStopping, fit
 from fdl.train.history import History
 from fdl.train.loop import NonFiniteError, run
+from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
 from fdl.train.state import TrainState, init_state
-from fdl.train.step import Step, make_train_step
+from fdl.train.step import Step, TwoPartLoss, make_train_step
 
 __all__ = [
     "TrainState",
     "init_state",
     "Step",
     "make_train_step",
+    "TwoPartLoss",
+    "in_microbatches",
     "run",
     "fit",
     "EarlyStopping",

@@ -1,6 +1,7 @@
 """The heart of training: one step is a pure function (state, batch) -> (state, metrics), written in plain JAX."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import jax
@@ -9,12 +10,30 @@ import jax.numpy as jnp
 from fdl.checks import DtypeError, ShapeError, TreeError, describe
 from fdl.compile import compile
 from fdl.optim import Transform, apply_updates
+from fdl.optim.loss_scale import loss_scale, times
+from fdl.train.microbatch import in_microbatches
 from fdl.train.state import TrainState
 from fdl.tree import Tree, require_like
 
 Batch: TypeAlias = Any
 Metrics: TypeAlias = dict[str, jax.Array]
 LossFn: TypeAlias = Callable[[Tree, Tree, Batch, jax.Array], tuple[jax.Array, tuple[Tree, Metrics]]]
+
+
+@dataclass(frozen=True)
+class TwoPartLoss:
+    """A loss_fn in two parts, for optimizers that take the curvature of the second alone, such as `hessian_free`.
+
+    predict(params, state, batch, key) -> (outputs, (new_state, metrics)); loss(outputs, batch) -> number.
+    """
+
+    predict: Callable[[Tree, Tree, Batch, jax.Array], tuple[Any, tuple[Tree, Metrics]]]
+    loss: Callable[[Any, Batch], jax.Array]
+
+    def __call__(self, params: Tree, state: Tree, batch: Batch, key: jax.Array) -> tuple:
+        """The loss, and all that goes with it."""
+        outputs, rest = self.predict(params, state, batch, key)
+        return self.loss(outputs, batch), rest
 
 
 class Step:
@@ -63,26 +82,51 @@ class Step:
         return jax.lax.fori_loop(0, count, body, (state, log))
 
 
-def make_train_step(loss_fn: LossFn, optimizer: Transform) -> Step:
+def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int = 1) -> Step:
     """The step of loss_fn(params, state, batch, key) -> (loss, (new_state, metrics)) under this optimizer.
 
-    Step k draws its noise from fold_in(state.key, k), so a run is a pure function of seed and step.
+    Step k draws its noise from fold_in(state.key, k), so a run is a pure function of seed and step.  The optimizer may
+    take the loss as often as it wants: value_fn(params) is that of the same batch and the same noise.
+    With microbatches the batch is taken in that many equal parts, one after the other: see `in_microbatches`.
+    Under `optim.scale_loss` the loss is scaled before its gradient is taken, and reported as it was.
     """
+
+    def loss_of(params, carried, batch, key):
+        return _checked(loss_fn(params, carried, batch, key), carried)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
+        scale = loss_scale(state.opt_state)
 
-        def loss_of(params):
-            return _checked(loss_fn(params, state.state, batch, key), state.state)
+        def scaled(*given):
+            result = loss_of(*given)
+            return times(result[0], scale), result
 
-        (loss, (carried, metrics)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, opt_state = optimizer.update(
-            grads, state.opt_state, state.params, value=loss, grad=grads, value_fn=lambda params: loss_of(params)[0]
-        )
+        def gradient(*given):
+            (_, result), grads = jax.value_and_grad(scaled, has_aux=True)(*given)
+            return result, grads
+
+        def value_fn(params):
+            value = in_microbatches(lambda *given: (loss_of(*given), {}), microbatches)
+            return value(params, state.state, batch, key)[0][0]
+
+        given = state.params, state.state, batch, key
+        (loss, (carried, metrics)), grads = in_microbatches(gradient, microbatches)(*given)
+        extras: dict = {"value": loss, "grad": grads, "value_fn": value_fn}
+        if isinstance(loss_fn, TwoPartLoss) and microbatches == 1:
+            extras |= _extras_of_two_parts(loss_fn, state.state, batch, key)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params, **extras)
         params = apply_updates(state.params, updates)
         return TrainState(state.step + 1, state.key, params, carried, opt_state), {"loss": loss, **metrics}
 
     return Step(step)
+
+
+def _extras_of_two_parts(loss_fn: TwoPartLoss, state: Tree, batch: Batch, key: jax.Array) -> dict:
+    return {
+        "predict_fn": lambda params: loss_fn.predict(params, state, batch, key)[0],
+        "output_loss_fn": lambda outputs: loss_fn.loss(outputs, batch),
+    }
 
 
 def _checked(result: Any, before: Tree) -> tuple:

@@ -1,8 +1,9 @@
 """Laws that every transform keeps: one list of optimizers, one test per law.  To add an optimizer, add a line."""
 
 import functools
+import importlib
 import pickle
-from typing import NamedTuple
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,19 +12,11 @@ import pytest
 
 from fdl import optim
 from fdl.tree import nbytes
+from tests.laws.transform_case import Case
 
 PARAMS = {"dense": {"kernel": np.linspace(-1, 2, 6, dtype="f").reshape(3, 2), "bias": np.zeros(2, "f")}}
 CURVATURE = {"dense": {"kernel": np.logspace(-1, 0.3, 6, dtype="f").reshape(3, 2), "bias": np.ones(2, "f")}}
 SCALARS = 8
-
-
-class Case(NamedTuple):
-    """An optimizer, its state in bytes per parameter and in counters of four bytes, and how to make it by its rate."""
-
-    optimizer: optim.Transform
-    per_parameter: int
-    counters: int
-    by_rate: object = None
 
 
 def then_sgd(*transforms):
@@ -51,8 +44,13 @@ CASES = {
     "clip_by_norm": Case(then_sgd(optim.clip_by_norm(1.0)), 0, 2),
     "clip_by_global_norm": Case(then_sgd(optim.clip_by_global_norm(optim.linear(1.0, 5.0, 9))), 0, 2),
     "add_weight_decay": Case(then_sgd(optim.add_weight_decay(1e-4, where=["**/kernel", "**/bias"])), 0, 2),
+    "project": Case(optim.chain(optim.sgd(0.1), optim.project(optim.max_norm(9.0))), 0, 1),
+    "average_params": Case(optim.chain(optim.sgd(0.1), optim.average_params(0.9)), 4, 2),
     "only": Case(then_sgd(optim.only(optim.accumulate(0.5), "**/bias")), 1, 2),
 }
+
+for room in sorted(path.stem for path in Path(__file__).parent.glob("transforms/*.py")):
+    CASES |= importlib.import_module(f"tests.laws.transforms.{room}").CASES
 
 every = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 swept = [name for name, case in CASES.items() if case.by_rate]
@@ -62,9 +60,19 @@ def fresh(dtype=jnp.float32):
     return jax.tree.map(lambda p: jnp.array(p, dtype), PARAMS)
 
 
+def problem(params):
+    """The gradients of a quadratic, and the extras that the train step passes."""
+    wide = lambda p: p.astype(jnp.float32) - 1
+    value_fn = lambda params: sum(
+        jax.tree.leaves(jax.tree.map(lambda c, p: 0.5 * jnp.sum(jnp.asarray(c) * wide(p) ** 2), CURVATURE, params))
+    )
+    grads = jax.tree.map(lambda c, p: (jnp.asarray(c) * wide(p)).astype(p.dtype), CURVATURE, params)
+    return grads, {"value": value_fn(params), "grad": grads, "value_fn": value_fn}
+
+
 def step(optimizer, params, state):
-    grads = jax.tree.map(lambda c, p: (jnp.asarray(c) * (p.astype(jnp.float32) - 1)).astype(p.dtype), CURVATURE, params)
-    updates, state = optimizer.update(grads, state, params)
+    grads, extras = problem(params)
+    updates, state = optimizer.update(grads, state, params, **extras)
     return optim.apply_updates(params, updates), state
 
 
@@ -169,7 +177,7 @@ def test_keeps_the_types_of_the_parameters(case):
     kinds = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
     assert kinds(new_params) == kinds(params)
     assert kinds(new_state) == kinds(state)
-    assert loss(new_params) < loss(PARAMS)
+    assert loss(step(case.optimizer, new_params, new_state)[0]) < loss(PARAMS)
 
 
 @every
@@ -182,19 +190,30 @@ def test_state_has_the_size_that_is_documented(case):
 @every
 def test_runs_inside_an_optax_chain(case):
     optax = pytest.importorskip("optax")
-    params, grads = fresh(), jax.tree.map(lambda c: 0.1 * jnp.array(c), CURVATURE)
-    theirs = optax.chain(case.optimizer, optax.scale(0.5))
-    found, _ = theirs.update(grads, theirs.init(params), params)
-    alone, _ = case.optimizer.update(grads, case.optimizer.init(params), params)
+    params = fresh()
+    grads, extras = problem(params)
+    # optax passes extras only to transforms that say so by their class.
+    inside = optax.GradientTransformationExtraArgs(*case.optimizer) if case.needs_loss else case.optimizer
+    theirs = optax.chain(inside, optax.scale(0.5))
+    found, _ = theirs.update(grads, theirs.init(params), params, **extras)
+    alone, _ = case.optimizer.update(grads, case.optimizer.init(params), params, **extras)
     assert_close(found, jax.tree.map(lambda u: 0.5 * u, alone), rtol=1e-6)
 
 
 @every
 def test_runs_around_an_optax_transform(case):
     optax = pytest.importorskip("optax")
-    params, grads = fresh(), jax.tree.map(lambda c: 0.1 * jnp.array(c), CURVATURE)
+    params = fresh()
+    grads, extras = problem(params)
     around = optim.chain(optax.scale(2.0), case.optimizer, optax.identity())
-    found, _ = around.update(grads, around.init(params), params, loss=jnp.zeros(()))
+    found, _ = around.update(grads, around.init(params), params, **extras)
     doubled = jax.tree.map(lambda g: 2 * g, grads)
-    alone, _ = case.optimizer.update(doubled, case.optimizer.init(params), params)
+    alone, _ = case.optimizer.update(doubled, case.optimizer.init(params), params, **extras)
     assert_close(found, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.needs_loss])
+def test_says_that_it_needs_the_loss(name):
+    params = fresh()
+    with pytest.raises(TypeError, match="needs the parameters and the loss"):
+        CASES[name].optimizer.update(params, CASES[name].optimizer.init(params), params)

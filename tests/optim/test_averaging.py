@@ -53,6 +53,33 @@ def test_the_average_is_that_of_torch(agrees):
     compare(agrees, "ema", "torch", 0.9, average.module.weight.detach().numpy())
 
 
+def test_swa_is_that_of_torch(agrees):
+    """Torch averages when it is told to: after step 3 and every third from there, counted from 0."""
+    torch = pytest.importorskip("torch")
+    from torch.optim.swa_utils import AveragedModel
+
+    model = torch.nn.Linear(3, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor(START))
+    average = AveragedModel(model)
+    descent = torch.optim.SGD(model.parameters(), 0.3, 0.9)
+    optimizer = optim.chain(optim.momentum(0.3), optim.swa(3, 3))
+    with jax.enable_x64(True):
+        params = {"kernel": jnp.asarray(START)}
+        state = optimizer.init(params)
+        for step in range(11):
+            model.weight.grad = model.weight.detach().clone()
+            descent.step()
+            if step in (3, 6, 9):
+                average.update_parameters(model)
+            updates, state = optimizer.update(params, state, params)
+            params = optim.apply_updates(params, updates)
+            if step == 2:
+                np.testing.assert_array_equal(optim.averaged(state, params)["kernel"], params["kernel"])
+        want = average.module.weight.detach().numpy()
+        agrees.values("optim.swa", "torch", optim.averaged(state, params)["kernel"], want, most=1e-7)  # float32 1 / n
+
+
 def test_a_schedule_makes_it_the_mean_of_all_parameters(agrees):
     path, velocity = [START], np.zeros_like(START)
     for _ in range(7):

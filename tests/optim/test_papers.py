@@ -3,51 +3,14 @@
 The problem is badly scaled (curvatures from 0.01 to 100) and noisy, so that no path dies out at the minimum.
 """
 
-import jax
-import jax.numpy as jnp
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fdl import optim
-
-STEPS = 1000
-CURVATURE = np.logspace(-2, 2, 10)
-TARGET = np.linspace(-1, 1, 10)
-START = np.cos(np.arange(10.0))
-NOISE = np.random.default_rng(0).standard_normal((STEPS, 10)) * CURVATURE**0.5
-KERNEL = np.arange(10) < 6
-
-
-def gradient(theta, t):
-    return CURVATURE * (theta - TARGET) + NOISE[t]
-
-
-def rate(t):
-    return 0.005 / (1 + t / 50)
-
-
-def ours(optimizer, view=lambda params, opt_state: params):
-    """The path of the optimizer, as the parameters that view shows: (step, coordinate)."""
-    join = lambda tree: jnp.concatenate([tree["kernel"].ravel(), tree["bias"]])
-    split = lambda x: {"kernel": x[:6].reshape(3, 2), "bias": x[6:]}
-
-    def step(carry, noise):
-        params, opt_state = carry
-        grads = split(jnp.asarray(CURVATURE) * (join(params) - jnp.asarray(TARGET)) + noise)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        params = optim.apply_updates(params, updates)
-        return (params, opt_state), join(view(params, opt_state))
-
-    with jax.enable_x64(True):
-        params = split(jnp.asarray(START))
-        run = jax.jit(lambda carry: jax.lax.scan(step, carry, jnp.asarray(NOISE))[1])
-        return np.asarray(run((params, optimizer.init(params))))
-
-
-def worst(path, wanted):
-    """Largest difference on the path, relative to the largest value of each coordinate."""
-    assert path.shape == wanted.shape == (STEPS, 10)
-    return np.max(np.abs(path - wanted) / np.max(np.abs(wanted), axis=0))
+from tests.optim.problem import KERNEL, START, STEPS, gradient, ours, rate, worst
 
 
 def gradient_descent():
@@ -210,6 +173,9 @@ PAPERS = {
     "adamw": lambda: (optim.adamw(1e-2, weight_decay=0.1), adam(1e-2, 0.9, 0.999, 1e-8, decay=0.1)),
 }
 
+for room in sorted(path.stem for path in Path(__file__).parent.glob("papers/*.py")):
+    PAPERS |= importlib.import_module(f"tests.optim.papers.{room}").PAPERS
+
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_follows_the_paper(name, record_property):
@@ -246,6 +212,18 @@ TORCH = {
         {"lr": 1e-2, "weight_decay": 0.1},
     ),
     "adamw": (lambda: optim.adamw(1e-2, where="**"), "AdamW", {"lr": 1e-2}),
+    "adamax": (lambda: optim.adamax(1e-2), "Adamax", {"lr": 1e-2}),
+    "radam": (lambda: optim.radam(1e-2, eps=1e-3), "RAdam", {"lr": 1e-2, "eps": 1e-3}),
+    "amsgrad": (
+        lambda: optim.amsgrad(1e-2, b2=0.9),
+        "Adam",
+        {"lr": 1e-2, "amsgrad": True, "betas": (0.9, 0.9)},
+    ),
+    "rmsprop, centered": (
+        lambda: optim.rmsprop(1e-3, decay=0.99, eps_in_root=False, centered=True),
+        "RMSprop",
+        {"lr": 1e-3, "centered": True},
+    ),
 }
 
 

@@ -1,0 +1,31 @@
+"""Transforms around transforms, standard forms of gradients, and noise."""
+
+from fdl import optim
+from tests.laws.transform_case import Case
+
+
+def then_sgd(*transforms):
+    return optim.chain(*transforms, optim.sgd(0.1))
+
+
+def swept(rate):
+    return optim.hyper(optim.sgd(rate, 0.9), "learning_rate")
+
+
+TWO = {"**/kernel": optim.adam(0.1), "**": optim.sgd(0.1)}
+
+CASES = {
+    "clip_by_block_rms": Case(then_sgd(optim.clip_by_block_rms(1.0)), 0, 2),
+    "adaptive_clip": Case(then_sgd(optim.adaptive_clip(0.1, 0.5)), 0, 2),
+    "centralize": Case(then_sgd(optim.centralize("**/bias")), 0, 1),
+    "normalize_by_norm": Case(optim.chain(optim.normalize_by_norm(), optim.sgd(optim.cosine(0.05, 400))), 0, 1),
+    "zero_non_finite": Case(then_sgd(optim.zero_non_finite()), 0, 1),
+    "add_noise": Case(then_sgd(optim.add_noise(1e-8)), 0, 2),
+    "groups": Case(optim.groups(TWO), 6, 3),
+    "hyper": Case(swept(0.1), 4, 3, swept),
+    "skip_non_finite": Case(optim.skip_non_finite(optim.adam(0.1)), 8, 4),
+    "skip_large": Case(optim.skip_large(optim.sgd(0.1), 100.0), 0, 3),
+    "master_weights": Case(optim.master_weights(optim.sgd(0.1)), 4, 1),
+    "stochastic_rounding": Case(optim.stochastic_rounding(optim.sgd(0.1), seed=3), 0, 2),
+    "scale_loss": Case(optim.scale_loss(optim.adam(0.1), 1.0, every=1000), 8, 4),
+}
