@@ -1,157 +1,29 @@
-"""Optimizers: transforms of updates, chained."""
+"""Optimizers: transforms of updates, chained.  Start reading at transform.py; the named ones are in optimizers/.
 
-from fdl.optim.adam_family import (
-    AdamaxState,
-    AMSGradState,
-    scale_by_adabelief,
-    scale_by_adamax,
-    scale_by_amsgrad,
-    scale_by_radam,
-    scale_by_yogi,
+Each room lists its own public names; all of them are names of `fdl.optim`.
+"""
+
+from fdl.optim import (
+    adaptive,
+    averages,
+    constraints,
+    curvature,
+    gradients,
+    learning_rate_free,
+    matrix,
+    optimizers,
+    schedules,
+    wrappers,
 )
-from fdl.optim.adam_optimizers import (
-    adabelief,
-    adamax,
-    adamaxw,
-    adan,
-    ademamix,
-    adopt,
-    amsgrad,
-    cautious_adamw,
-    mars,
-    nadam,
-    nadamw,
-    radam,
-    simplified_ademamix,
-    yogi,
-)
-from fdl.optim.adaptive import (
-    AdadeltaState,
-    AdamState,
-    CenteredState,
-    SquareState,
-    scale_by_adadelta,
-    scale_by_adagrad,
-    scale_by_adam,
-    scale_by_rmsprop,
-)
-from fdl.optim.adopt import scale_by_adopt
-from fdl.optim.averaged_optimizers import asgd, mean_since, optimistic_sgd
-from fdl.optim.averaging import AverageState, average_params, averaged, polynomial_average, swa
-from fdl.optim.cautious import cautious, tangential
-from fdl.optim.clip import adaptive_clip, clip_by_block_rms, clip_by_global_norm, clip_by_norm, clip_by_value
-from fdl.optim.coin import CocobState, cocob
-from fdl.optim.conjugate_gradient import (
-    ConjugateGradientState,
-    Iterate,
-    conjugate_gradient,
-    nonlinear_conjugate_gradient,
-    scale_by_conjugate_gradient,
-)
-from fdl.optim.constraints import max_norm, min_max_norm, non_negative, project, projection, unit_norm
-from fdl.optim.curvature import (
-    Lanczos,
-    gauss_newton_vector_product,
-    hessian_diagonal,
-    hessian_vector_product,
-    lanczos,
-    power_iteration,
-)
-from fdl.optim.curvature_diagonal import SophiaState, scale_by_adahessian, scale_by_sophia
-from fdl.optim.curvature_optimizers import adahessian, sophia
-from fdl.optim.d_adaptation import DAdaptState, ProdigyState, dadapt_adamw, prodigy
-from fdl.optim.decay import add_weight_decay
-from fdl.optim.differences import AdanState, DifferenceState, add_difference, scale_by_adan
-from fdl.optim.distance import DistanceState, dog, dowg, scale_by_dog, scale_by_dowg
-from fdl.optim.dual_averaging import MadgradState, madgrad
-from fdl.optim.groups import GroupsState, freeze, group_table, groups
-from fdl.optim.guard import SkipState, skip_large, skip_non_finite
-from fdl.optim.hyper import HyperState, hyper, hyper_values, set_hyper
-from fdl.optim.kron import KronState, falling_probability, kron, scale_by_kron
-from fdl.optim.large_batch import NovoGradState, scale_by_lars, scale_by_novograd, scale_by_trust_ratio
-from fdl.optim.layer_optimizers import adafactor, adam_mini, adamp, fromage, lamb, lars, novograd, sgdp, sm3
-from fdl.optim.least_squares import LeastSquares, levenberg_marquardt
-from fdl.optim.line_search import (
-    LineSearch,
-    LineSearchState,
-    backtracking,
-    require_loss,
-    scale_by_backtracking_line_search,
-    scale_by_zoom_line_search,
-    strong_wolfe,
-)
-from fdl.optim.lookahead import LookaheadState, lookahead
-from fdl.optim.loss_scale import LossScaleState, loss_scale, scale_loss
-from fdl.optim.mechanic import MechanicState, mechanic
-from fdl.optim.mixtures import AdEMAMixState, half_life, scale_by_ademamix, scale_by_simplified_ademamix
-from fdl.optim.momo import MoMoState, momo, momo_adam, polyak_sgd
-from fdl.optim.nesterov_adam import NAdamState, scale_by_nadam
-from fdl.optim.newton import HessianFreeState, hessian_free, newton_cg, scale_by_newton_cg
-from fdl.optim.noise import add_noise
-from fdl.optim.normalize import centralize, normalize_by_norm, zero_non_finite
-from fdl.optim.optimizers import (
-    adadelta,
-    adagrad,
-    adam,
-    adamw,
-    momentum,
-    nesterov,
-    rmsprop,
-    rmsprop_momentum,
-    rprop,
-    sgd,
-)
-from fdl.optim.orthogonal import muon, newton_schulz, orthogonalize, scale_by_muon
-from fdl.optim.phases import (
-    join,
-    one_cycle,
-    product,
-    triangular,
-    warm_restarts,
-    warmup,
-    warmup_cosine,
-    warmup_stable_decay,
-)
-from fdl.optim.plateau import PlateauState, reduce_on_plateau
-from fdl.optim.plot import plot_schedule
-from fdl.optim.precision import KahanState, MasterState, RoundingState, kahan, master_weights, stochastic_rounding
-from fdl.optim.projections import box, halfspace, hyperplane, l1_ball, l1_sphere, simplex
-from fdl.optim.proximal import (
-    ExtrapolateState,
-    extrapolate,
-    group_soft_threshold,
-    proximal,
-    proximal_gradient,
-    proximal_step,
-    soft_threshold,
-)
-from fdl.optim.proximal_decay import divide_weights
-from fdl.optim.quasi_newton import BFGSState, LBFGSState, bfgs, lbfgs, scale_by_bfgs, scale_by_lbfgs
-from fdl.optim.repeat import repeat
-from fdl.optim.robbins_monro import satisfies_robbins_monro
-from fdl.optim.schedule_free import ScheduleFreeState, schedule_free, schedule_free_adamw, schedule_free_sgd
-from fdl.optim.schedules import (
-    constant,
-    cosine,
-    exponential,
-    interpolate,
-    inverse_sqrt,
-    inverse_time,
-    linear,
-    noam,
-    piecewise,
-    polynomial,
-    schedule,
-    step_decay,
-)
-from fdl.optim.scion import column_lmo, lmo, row_lmo, scale_by_lmo, scion, sign_lmo, spectral_lmo
-from fdl.optim.second_moment import AdafactorState, scale_by_adafactor, scale_by_adam_mini, scale_by_sm3
-from fdl.optim.shampoo import ShampooState, scale_by_shampoo, shampoo
-from fdl.optim.sharpness import asam, sam
-from fdl.optim.sign import LionState, RPropState, scale_by_lion, scale_by_rprop, scale_by_sign
-from fdl.optim.sign_optimizers import cautious_lion, lion, mars_lion, sign_sgd, signum
-from fdl.optim.size import clip_by_rms, relative_step, scale_by_param_rms
-from fdl.optim.soap import SoapState, scale_by_soap, soap
+from fdl.optim.adaptive import *
+from fdl.optim.averages import *
+from fdl.optim.constraints import *
+from fdl.optim.curvature import *
+from fdl.optim.gradients import *
+from fdl.optim.learning_rate_free import *
+from fdl.optim.matrix import *
+from fdl.optim.optimizers import *
+from fdl.optim.schedules import *
 from fdl.optim.transform import (
     Hyper,
     Schedule,
@@ -170,231 +42,12 @@ from fdl.optim.transform import (
     value_at,
 )
 from fdl.optim.velocity import AccumulateState, accumulate, base_point, scale_by_learning_rate
+from fdl.optim.wrappers import *
 
 __all__ = [
-    # optimizers
-    "sgd",
-    "momentum",
-    "nesterov",
-    "rprop",
-    "rmsprop",
-    "rmsprop_momentum",
-    "adagrad",
-    "adadelta",
-    "adam",
-    "adamw",
-    "adamax",
-    "adamaxw",
-    "nadam",
-    "nadamw",
-    "radam",
-    "amsgrad",
-    "adabelief",
-    "yogi",
-    "adan",
-    "adopt",
-    "ademamix",
-    "simplified_ademamix",
-    "mars",
-    "cautious_adamw",
-    "sign_sgd",
-    "signum",
-    "lion",
-    "cautious_lion",
-    "mars_lion",
-    "lars",
-    "lamb",
-    "novograd",
-    "adafactor",
-    "sm3",
-    "adam_mini",
-    "adamp",
-    "sgdp",
-    "fromage",
-    "madgrad",
-    "asgd",
-    "optimistic_sgd",
-    "adahessian",
-    "sophia",
-    # without a learning rate, averaged, or sharpness-aware
-    "polynomial_average",
-    "swa",
-    "CocobState",
-    "cocob",
-    "DAdaptState",
-    "ProdigyState",
-    "dadapt_adamw",
-    "prodigy",
-    "DistanceState",
-    "dog",
-    "dowg",
-    "scale_by_dog",
-    "scale_by_dowg",
-    "LookaheadState",
-    "lookahead",
-    "MechanicState",
-    "mechanic",
-    "MoMoState",
-    "momo",
-    "momo_adam",
-    "polyak_sgd",
-    "ScheduleFreeState",
-    "schedule_free",
-    "schedule_free_adamw",
-    "schedule_free_sgd",
-    "asam",
-    "sam",
-    "muon",
-    "scion",
-    "shampoo",
-    "soap",
-    "kron",
-    # their parts
-    "scale_by_muon",
-    "orthogonalize",
-    "newton_schulz",
-    "scale_by_lmo",
-    "scale_by_shampoo",
-    "scale_by_soap",
-    "scale_by_kron",
-    "lmo",
-    "spectral_lmo",
-    "sign_lmo",
-    "row_lmo",
-    "column_lmo",
     "scale_by_learning_rate",
     "accumulate",
     "base_point",
-    "averaged",
-    "scale_by_rprop",
-    "scale_by_rmsprop",
-    "scale_by_adagrad",
-    "scale_by_adadelta",
-    "scale_by_adam",
-    "add_weight_decay",
-    "clip_by_value",
-    "clip_by_norm",
-    "clip_by_global_norm",
-    "clip_by_block_rms",
-    "adaptive_clip",
-    "centralize",
-    "normalize_by_norm",
-    "zero_non_finite",
-    "add_noise",
-    "reduce_on_plateau",
-    "freeze",
-    "project",
-    "average_params",
-    "scale_by_adamax",
-    "scale_by_nadam",
-    "scale_by_radam",
-    "scale_by_amsgrad",
-    "scale_by_adabelief",
-    "scale_by_yogi",
-    "scale_by_adan",
-    "scale_by_adopt",
-    "scale_by_ademamix",
-    "scale_by_simplified_ademamix",
-    "scale_by_sign",
-    "scale_by_lion",
-    "scale_by_lars",
-    "scale_by_trust_ratio",
-    "scale_by_novograd",
-    "scale_by_adafactor",
-    "scale_by_sm3",
-    "scale_by_adam_mini",
-    "scale_by_adahessian",
-    "scale_by_sophia",
-    "hessian_diagonal",
-    "add_difference",
-    "cautious",
-    "tangential",
-    "clip_by_rms",
-    "scale_by_param_rms",
-    "divide_weights",
-    # transforms around transforms
-    "groups",
-    "group_table",
-    "hyper",
-    "hyper_values",
-    "set_hyper",
-    "skip_non_finite",
-    "skip_large",
-    "master_weights",
-    "kahan",
-    "stochastic_rounding",
-    "scale_loss",
-    "loss_scale",
-    # sets that project puts parameters into
-    "max_norm",
-    "unit_norm",
-    "min_max_norm",
-    "non_negative",
-    "projection",
-    "box",
-    "hyperplane",
-    "halfspace",
-    "simplex",
-    "l1_ball",
-    "l1_sphere",
-    # penalties with corners
-    "proximal_gradient",
-    "proximal_step",
-    "extrapolate",
-    "soft_threshold",
-    "group_soft_threshold",
-    "proximal",
-    # curvature and line searches
-    "bfgs",
-    "lbfgs",
-    "nonlinear_conjugate_gradient",
-    "newton_cg",
-    "hessian_free",
-    "repeat",
-    "scale_by_bfgs",
-    "scale_by_lbfgs",
-    "scale_by_conjugate_gradient",
-    "scale_by_newton_cg",
-    "scale_by_backtracking_line_search",
-    "scale_by_zoom_line_search",
-    "require_loss",
-    # as functions
-    "backtracking",
-    "strong_wolfe",
-    "conjugate_gradient",
-    "levenberg_marquardt",
-    "hessian_vector_product",
-    "gauss_newton_vector_product",
-    "lanczos",
-    "power_iteration",
-    # schedules
-    "constant",
-    "linear",
-    "polynomial",
-    "cosine",
-    "step_decay",
-    "piecewise",
-    "interpolate",
-    "exponential",
-    "inverse_time",
-    "inverse_sqrt",
-    "noam",
-    "warmup",
-    "warmup_cosine",
-    "warmup_stable_decay",
-    "one_cycle",
-    "warm_restarts",
-    "triangular",
-    "join",
-    "product",
-    "mean_since",
-    "half_life",
-    "relative_step",
-    "plot_schedule",
-    "satisfies_robbins_monro",
-    "schedule",
-    "falling_probability",
-    # the protocol
     "Transform",
     "transform",
     "chain",
@@ -411,42 +64,14 @@ __all__ = [
     "Schedule",
     "ScheduledState",
     "AccumulateState",
-    "GroupsState",
-    "HyperState",
-    "KahanState",
-    "LossScaleState",
-    "MasterState",
-    "PlateauState",
-    "RoundingState",
-    "SkipState",
-    "AverageState",
-    "RPropState",
-    "SquareState",
-    "AdadeltaState",
-    "AdamState",
-    "ShampooState",
-    "SoapState",
-    "KronState",
-    "LineSearch",
-    "LineSearchState",
-    "Iterate",
-    "ConjugateGradientState",
-    "BFGSState",
-    "LBFGSState",
-    "HessianFreeState",
-    "ExtrapolateState",
-    "LeastSquares",
-    "Lanczos",
-    "AdamaxState",
-    "AMSGradState",
-    "NAdamState",
-    "AdanState",
-    "DifferenceState",
-    "AdEMAMixState",
-    "MadgradState",
-    "NovoGradState",
-    "AdafactorState",
-    "SophiaState",
-    "LionState",
-    "CenteredState",
 ]
+__all__ += schedules.__all__
+__all__ += adaptive.__all__
+__all__ += gradients.__all__
+__all__ += constraints.__all__
+__all__ += matrix.__all__
+__all__ += curvature.__all__
+__all__ += learning_rate_free.__all__
+__all__ += averages.__all__
+__all__ += wrappers.__all__
+__all__ += optimizers.__all__

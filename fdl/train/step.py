@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from fdl.checks import DtypeError, ShapeError, TreeError, describe
 from fdl.compile import compile
 from fdl.optim import Transform, apply_updates
-from fdl.optim.loss_scale import loss_scale, times
+from fdl.optim.wrappers.loss_scale import loss_scale, times
 from fdl.train.microbatch import in_microbatches
 from fdl.train.state import TrainState
 from fdl.tree import Tree, require_like

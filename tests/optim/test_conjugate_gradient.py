@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fdl import optim
-from fdl.optim.conjugate_gradient import advance, begin
+from fdl.optim.curvature.conjugate_gradient import advance, begin
 from tests.optim.valleys import VALLEYS, for_scipy, path, rosenbrock, steps_until
 
 RNG = np.random.default_rng(1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fdl import optim
-from fdl.optim.newton import _marks
+from fdl.optim.curvature.newton import _marks
 from tests.optim.valleys import VALLEYS, for_scipy, path, steps_until
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from fdl import optim, train
 from fdl.checks import TreeError
-from fdl.optim.precision import round_by_chance
+from fdl.optim.wrappers.precision import round_by_chance
 from tests.laws.test_transform_laws import CURVATURE, fresh, loss, step
 
 WRAPPERS = [optim.master_weights, optim.kahan, optim.stochastic_rounding]

@@ -1,0 +1,49 @@
+"""Adafactor's measures: updates bounded by their root mean square and measured by that of the parameters."""
+
+import jax
+import jax.numpy as jnp
+
+from fdl.optim.leaves import scale
+from fdl.optim.schedules.standard import schedule
+from fdl.optim.transform import Schedule, Transform, leafwise, require_constant, stateless, transform
+from fdl.tree import require_like, widen
+
+
+@transform
+def clip_by_rms(limit: float = 1.0) -> Transform:
+    """Every array whose root mean square exceeds the limit, scaled down to it.  https://arxiv.org/abs/1804.04235"""
+    require_constant("limit", limit, 0.0)
+
+    def shrink(u):
+        size = _rms(u)
+        return scale(u, jnp.where(size > limit, limit / jnp.where(size > limit, size, 1), 1))
+
+    return leafwise(shrink)
+
+
+@transform
+def scale_by_param_rms(low: float = 1e-3) -> Transform:
+    """Every array times the root mean square of its parameters, or times low if that is larger.
+
+    https://arxiv.org/abs/1804.04235
+    """
+    require_constant("low", low, 0.0)
+
+    def update(updates, params):
+        if params is None:
+            raise TypeError("scale_by_param_rms needs the parameters: call update(updates, opt_state, params)")
+        require_like(updates, params, "updates", "parameters", dtypes=False)
+        return jax.tree.map(lambda u, p: scale(u, jnp.maximum(_rms(p), low)), updates, params)
+
+    return stateless(update)
+
+
+@schedule
+def relative_step(limit: float = 1e-2) -> Schedule:
+    """Adafactor's learning rate min(limit, 1 / sqrt(step + 1))."""
+    require_constant("limit", limit, 0.0)
+    return lambda step: jnp.minimum(limit, jax.lax.rsqrt(jnp.asarray(step, float) + 1))
+
+
+def _rms(x: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.mean(jnp.square(widen(x))))

@@ -1,0 +1,104 @@
+"""The named optimizers: each is a chain of transforms, to be read, used or taken apart."""
+
+from typing import Any
+
+import jax
+
+from fdl.optim.adaptive.sign import RPropForm, scale_by_rprop
+from fdl.optim.adaptive.squares import scale_by_adadelta, scale_by_adagrad, scale_by_adam, scale_by_rmsprop
+from fdl.optim.constraints.decay import add_weight_decay
+from fdl.optim.transform import Hyper, Transform, chain, require_number, transform
+from fdl.optim.velocity import accumulate, scale_by_learning_rate
+from fdl.tree import Where
+
+
+@transform
+def sgd(learning_rate: Hyper, momentum: Hyper = 0.0, *, average: bool = False, nesterov: bool = False) -> Transform:
+    """Stochastic gradient descent, with the lecture's momentum: the learning rate stays outside the velocity.
+
+    average=True is the lecture's second form, v = momentum * v - (1 - momentum) g.
+    """
+    require_number("momentum", momentum, 0.0, 1.0)
+    rate = scale_by_learning_rate(learning_rate)
+    plain = not callable(momentum) and not isinstance(momentum, jax.Array) and momentum == 0
+    return chain(rate) if plain else chain(accumulate(momentum, average=average, nesterov=nesterov), rate)
+
+
+@transform
+def momentum(learning_rate: Hyper, momentum: Hyper = 0.9) -> Transform:
+    """Polyak's heavy ball, v = momentum * v - learning_rate * g.  Goodfellow et al. algorithm 8.2"""
+    return chain(scale_by_learning_rate(learning_rate), accumulate(momentum))
+
+
+@transform
+def nesterov(learning_rate: Hyper, momentum: Hyper = 0.9) -> Transform:
+    """Nesterov's accelerated gradient, Goodfellow et al. algorithm 8.3.
+
+    The parameters are held at the interim point; `base_point` recovers those of the algorithm.
+    """
+    return chain(scale_by_learning_rate(learning_rate), accumulate(momentum, nesterov=True))
+
+
+@transform
+def rprop(
+    size: float | jax.Array = 0.1,
+    *,
+    shrink: float = 0.5,
+    grow: float = 1.2,
+    bounds: tuple[float, float] = (1e-6, 50.0),
+    form: RPropForm = "irprop-",
+) -> Transform:
+    """Resilient backpropagation: steps of this first size, by sign.  There is no learning rate; full batches only."""
+    direction = scale_by_rprop(size, shrink=shrink, grow=grow, bounds=bounds, form=form)
+    return chain(direction, scale_by_learning_rate(1.0))
+
+
+@transform
+def rmsprop(learning_rate: Hyper, **rmsprop: Any) -> Transform:
+    """RMSProp; the other arguments are those of `scale_by_rmsprop`.  Goodfellow et al. algorithm 8.5
+
+    torch's with momentum is chain(scale_by_rmsprop(eps_in_root=False), accumulate(), scale_by_learning_rate(...)).
+    """
+    return chain(scale_by_rmsprop(**rmsprop), scale_by_learning_rate(learning_rate))
+
+
+@transform
+def rmsprop_momentum(learning_rate: Hyper, momentum: Hyper = 0.9, decay: float = 0.9) -> Transform:
+    """RMSProp with Nesterov momentum, v = momentum * v - learning_rate / sqrt(r) * g.  Goodfellow et al. algorithm 8.6
+
+    The gradient is taken at the interim point, where the parameters are held: they move by (1 + momentum) v' - momentum
+    v.  `base_point` recovers those of the algorithm.  There is no eps: where r = 0, g / sqrt(r) counts as 0.
+    """
+    return chain(
+        scale_by_rmsprop(decay, eps=0.0), scale_by_learning_rate(learning_rate), accumulate(momentum, nesterov=True)
+    )
+
+
+@transform
+def adagrad(learning_rate: Hyper, **adagrad: Any) -> Transform:
+    """Adagrad; the other arguments are those of `scale_by_adagrad`."""
+    return chain(scale_by_adagrad(**adagrad), scale_by_learning_rate(learning_rate))
+
+
+@transform
+def adadelta(learning_rate: Hyper = 1.0, **adadelta: Any) -> Transform:
+    """Adadelta; the other arguments are those of `scale_by_adadelta`.  The paper's learning rate is 1."""
+    return chain(scale_by_adadelta(**adadelta), scale_by_learning_rate(learning_rate))
+
+
+@transform
+def adam(learning_rate: Hyper = 1e-3, **adam: Any) -> Transform:
+    """Adam; the other arguments are those of `scale_by_adam`."""
+    return chain(scale_by_adam(**adam), scale_by_learning_rate(learning_rate))
+
+
+@transform
+def adamw(
+    learning_rate: Hyper = 1e-3, *, weight_decay: Hyper = 1e-2, where: Where = "**/kernel", **adam: Any
+) -> Transform:
+    """Adam with decoupled weight decay on the kernels; the other arguments are those of `scale_by_adam`.
+
+    A step takes learning_rate * weight_decay of a parameter, as in torch.  https://arxiv.org/abs/1711.05101
+    """
+    decay = add_weight_decay(weight_decay, where)
+    return chain(scale_by_adam(**adam), decay, scale_by_learning_rate(learning_rate))

@@ -1,0 +1,24 @@
+"""The named optimizers that measure a step by the diagonal of the Hessian; they need the train step's `value_fn`."""
+
+from typing import Any
+
+from fdl.optim.constraints.decay import add_weight_decay
+from fdl.optim.curvature.diagonal import scale_by_adahessian, scale_by_sophia
+from fdl.optim.transform import Hyper, Transform, chain, transform
+from fdl.optim.velocity import scale_by_learning_rate
+from fdl.tree import Where
+
+
+@transform
+def adahessian(learning_rate: Hyper = 0.15, **adahessian: Any) -> Transform:
+    """Adam by curvature; the other arguments are those of `scale_by_adahessian`.  https://arxiv.org/abs/2006.00719"""
+    return chain(scale_by_adahessian(**adahessian), scale_by_learning_rate(learning_rate))
+
+
+@transform
+def sophia(
+    learning_rate: Hyper = 3e-4, *, weight_decay: Hyper = 0.2, where: Where = "**/kernel", **sophia: Any
+) -> Transform:
+    """Clipped steps by curvature; the other arguments are those of `scale_by_sophia`.  https://arxiv.org/abs/2305.14342"""
+    direction = chain(scale_by_sophia(**sophia), add_weight_decay(weight_decay, where))
+    return chain(direction, scale_by_learning_rate(learning_rate))

@@ -1,0 +1,88 @@
+"""Parameter groups: each part of the model under a transform of its own, by pattern."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fdl.checks import describe
+from fdl.optim.transform import Transform, leafwise, require_trainable, transform
+from fdl.optim.wrappers.wrap import require_state
+from fdl.tree import Tree, assign, flatten, merge, unflatten
+
+
+class GroupsState(NamedTuple):
+    """The state of every group, by its pattern."""
+
+    inner: dict[str, Any]
+
+
+@transform
+def groups(transforms: Mapping[str, Transform]) -> Transform:
+    """Each parameter under the transform of the first pattern that matches its path.
+
+    groups({"head/**": adam(1e-3), "**/bias": sgd(0.1), "**": freeze()}).  What a group measures, such as a norm to clip
+    by, it measures in itself.  Raises TreeError for a parameter that nothing matches, and for a pattern that comes
+    first for none.  `group_table` prints who is where.
+    """
+
+    def init(params):
+        require_trainable(params)
+        parts = _parts(params, transforms)
+        return GroupsState({pattern: transforms[pattern].init(part) for pattern, part in parts.items()})
+
+    def update(updates, state, params=None, **extras):
+        require_state(state, GroupsState)
+        own = dict.fromkeys(transforms) if params is None else _parts(params, transforms)
+        moved, new = {}, {}
+        for pattern, part in _parts(updates, transforms).items():
+            seen = _seen(extras, pattern, transforms, own)
+            moved[pattern], new[pattern] = transforms[pattern].update(part, state.inner[pattern], own[pattern], **seen)
+        found = flatten(merge(*moved.values()))
+        return jax.tree.unflatten(jax.tree.structure(updates), [found[path] for path in flatten(updates)]), GroupsState(
+            new
+        )
+
+    return Transform(init, update)
+
+
+@transform
+def freeze() -> Transform:
+    """Updates of 0, whatever the gradient; no state."""
+    return leafwise(jnp.zeros_like)
+
+
+def group_table(optimizer: Transform, params: Tree) -> str:
+    """The parameters as text, a line each: path, type, and the pattern and the transform of its group.
+
+    optimizer is what `groups` made.  Raises TypeError for another, and TreeError as `groups` does.
+    """
+    if optimizer.call is None or optimizer.call.constructor is not groups:
+        raise TypeError(f"group_table shows what groups made, got {optimizer!r}")
+    transforms = optimizer.call.bound.arguments["transforms"]
+    chosen = flatten(assign(params, {pattern: pattern for pattern in transforms}))
+    leaves = flatten(params).items()
+    rows = [(path, describe(leaf), chosen[path], repr(transforms[chosen[path]])) for path, leaf in leaves]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _parts(tree: Tree, transforms: Mapping[str, Any]) -> dict[str, dict]:
+    """The tree cut into nested dicts, one for each pattern."""
+    chosen, leaves = flatten(assign(tree, {pattern: pattern for pattern in transforms})), flatten(tree)
+    return {
+        pattern: unflatten({path: leaf for path, leaf in leaves.items() if chosen[path] == pattern})
+        for pattern in transforms
+    }
+
+
+def _seen(extras: dict, pattern: str, transforms: Mapping[str, Any], own: dict[str, Any]) -> dict:
+    """The extras as one group may see them: its own gradient, and functions of its own parameters."""
+    seen = dict(extras)
+    if "grad" in seen:
+        seen["grad"] = _parts(extras["grad"], transforms)[pattern]
+    others = [part for name, part in own.items() if name != pattern]
+    for name in {"value_fn", "predict_fn"} & extras.keys():
+        seen[name] = lambda part, whole=extras[name]: whole(merge(part, *others))
+    return seen
