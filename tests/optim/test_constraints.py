@@ -35,7 +35,9 @@ def test_projections_are_their_closed_forms(x, agrees):
         agrees.values("optim.min_max_norm", "closed form", got, x * wanted / norm)
 
 
-@pytest.mark.parametrize("onto", [optim.max_norm(0.5), optim.unit_norm(), optim.non_negative], ids=repr)
+@pytest.mark.parametrize(
+    "onto", [optim.max_norm(0.5), optim.unit_norm(), optim.non_negative], ids=["max norm", "unit norm", "non negative"]
+)
 def test_a_projection_leaves_the_set_alone(onto):
     once = onto(jnp.asarray(KERNEL))
     np.testing.assert_allclose(onto(once), once, rtol=1e-6)

@@ -17,7 +17,7 @@ from fdl.optim.adaptive.mixtures import AdEMAMixState, half_life, scale_by_adema
 from fdl.optim.adaptive.nesterov_adam import NAdamState, scale_by_nadam
 from fdl.optim.adaptive.second_moment import AdafactorState, scale_by_adafactor, scale_by_adam_mini, scale_by_sm3
 from fdl.optim.adaptive.sign import LionState, RPropState, scale_by_lion, scale_by_rprop, scale_by_sign
-from fdl.optim.adaptive.size import clip_by_rms, relative_step, scale_by_param_rms
+from fdl.optim.adaptive.size import relative_step, scale_by_param_rms
 from fdl.optim.adaptive.squares import (
     AdadeltaState,
     AdamState,
@@ -55,7 +55,6 @@ __all__ = [
     "scale_by_sm3",
     "scale_by_adam_mini",
     "add_difference",
-    "clip_by_rms",
     "scale_by_param_rms",
     "half_life",
     "relative_step",

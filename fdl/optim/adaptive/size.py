@@ -1,24 +1,12 @@
-"""Adafactor's measures: updates bounded by their root mean square and measured by that of the parameters."""
+"""Adafactor's measures: updates as large as the parameters are, and its own falling rate."""
 
 import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import scale
 from fdl.optim.schedules.standard import schedule
-from fdl.optim.transform import Schedule, Transform, leafwise, require_constant, stateless, transform
+from fdl.optim.transform import Schedule, Transform, require_constant, stateless, transform
 from fdl.tree import require_like, widen
-
-
-@transform
-def clip_by_rms(limit: float = 1.0) -> Transform:
-    """Every array whose root mean square exceeds the limit, scaled down to it.  https://arxiv.org/abs/1804.04235"""
-    require_constant("limit", limit, 0.0)
-
-    def shrink(u):
-        size = _rms(u)
-        return scale(u, jnp.where(size > limit, limit / jnp.where(size > limit, size, 1), 1))
-
-    return leafwise(shrink)
 
 
 @transform

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.adaptive.running import BELOW_ONE, filled
-from fdl.optim.adaptive.size import clip_by_rms
 from fdl.optim.constraints.decay import add_weight_decay
+from fdl.optim.gradients.clip import clip_by_block_rms
 from fdl.optim.leaves import moments, require_real
 from fdl.optim.matrix.axes import along_all, each_layer, gram, is_matrix
 from fdl.optim.schedules.standard import schedule
@@ -100,7 +100,7 @@ def kron(
 
     The other arguments are those of `scale_by_kron`.
     """
-    parts = scale_by_kron(**kron), clip_by_rms(1.1), add_weight_decay(weight_decay, where)
+    parts = scale_by_kron(**kron), clip_by_block_rms(1.1), add_weight_decay(weight_decay, where)
     return chain(*parts, scale_by_learning_rate(learning_rate))
 
 

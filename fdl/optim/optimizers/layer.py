@@ -5,10 +5,11 @@ from typing import Any
 
 from fdl.optim.adaptive.large_batch import scale_by_lars, scale_by_novograd, scale_by_trust_ratio
 from fdl.optim.adaptive.second_moment import scale_by_adafactor, scale_by_adam_mini, scale_by_sm3
-from fdl.optim.adaptive.size import clip_by_rms, relative_step, scale_by_param_rms
+from fdl.optim.adaptive.size import relative_step, scale_by_param_rms
 from fdl.optim.adaptive.squares import scale_by_adam
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.gradients.cautious import tangential
+from fdl.optim.gradients.clip import clip_by_block_rms
 from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
 from fdl.optim.velocity import accumulate, scale_by_learning_rate
 from fdl.tree import Where
@@ -82,7 +83,7 @@ def adafactor(
     Updates are clipped to this root mean square and, by_size, multiplied by that of the parameters, or by low.
     torch's learning rate e is relative_step(e), the paper's has e = 0.01.  https://arxiv.org/abs/1804.04235
     """
-    direction = chain(scale_by_adafactor(**adafactor), clip_by_rms(clip))
+    direction = chain(scale_by_adafactor(**adafactor), clip_by_block_rms(clip))
     sized = chain(direction, scale_by_param_rms(low)) if by_size else direction
     return chain(sized, scale_by_learning_rate(learning_rate))
 

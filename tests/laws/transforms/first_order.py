@@ -40,8 +40,8 @@ CASES = {
     "lamb": Case(optim.lamb(falling, weight_decay=1e-4), 8, 3, optim.lamb),
     "novograd": Case(optim.novograd(optim.cosine(0.05, 400), b1=0.8, weight_decay=1e-4), 4, 6, optim.novograd),
     # The kernel has three rows and two columns; the bias keeps its two squares.
-    "adafactor": Case(optim.adafactor(optim.cosine(0.2, 400)), 0, 9, optim.adafactor),
-    "adafactor, relative steps": Case(optim.adafactor(optim.relative_step(0.1), by_size=False), 0, 9),
+    "adafactor": Case(optim.adafactor(optim.cosine(0.2, 400)), 0, 10, optim.adafactor),
+    "adafactor, relative steps": Case(optim.adafactor(optim.relative_step(0.1), by_size=False), 0, 10),
     "sm3": Case(optim.sm3(0.5), 4, 9, optim.sm3),
     "adam_mini": Case(optim.adam_mini(falling, weight_decay=1e-4), 4, 6, optim.adam_mini),
     "adamp": Case(optim.adamp(falling, delta=0.01), 8, 3, lambda rate: optim.adamp(rate, delta=0.01)),
