@@ -23,13 +23,19 @@ def pytest_addoption(parser):
     parser.addoption("--oracles-page", action="store_true", help="write docs/oracles.md from what this run compared")
 
 
+def pytest_collection_modifyitems(config, items):
+    """For the page, only what compares with an oracle."""
+    if config.getoption("--oracles-page"):
+        items[:] = [item for item in items if "agrees" in item.fixturenames]
+
+
 def pytest_terminal_summary(terminalreporter, config):
     """Say how much was left out for want of an oracle, so that a green run is not taken for a full one."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     missing = sum("could not import" in reason for reason in reasons)
     if missing:
         terminalreporter.write_line(f"{missing} tests need an oracle that is not installed: pip install '.[oracles]'")
-    if config.getoption("--oracles-page"):
+    if config.getoption("--oracles-page") and not hasattr(config, "workerinput"):
         passed = terminalreporter.stats.get("passed", [])
         records = [value for report in passed for name, value in report.user_properties if name == "oracle"]
         head = PAGE.read_text().partition("| what |")[0]
