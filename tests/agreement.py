@@ -25,9 +25,13 @@ class Agreement:
         assert len(ours) == len(theirs)
         for a, b in zip(ours, theirs):
             dtype = "float64" if np.asarray(a).dtype == np.float64 else "float32"
-            error, allowed = worst_error(a, b), most or MOST[dtype]
-            assert error <= allowed, f"{subject} is off by {error:.1e} from {source}"
-            self.record("oracle", [subject, source, dtype, error, allowed])
+            self.error(subject, source, dtype, worst_error(a, b), most=most)
+
+    def error(self, subject, source, dtype, error, *, most=None):
+        """An error measured in another way: at most the usual bound of its type."""
+        error, allowed = float(error), most or MOST[dtype]
+        assert error <= allowed, f"{subject} is off by {error:.1e} from {source}"
+        self.record("oracle", [subject, source, dtype, error, allowed])
 
     def torch(self, subject, ours, theirs, *arrays, dtypes=("float64", "float32"), most=None, source="torch"):
         """Values, and gradients by every floating array, of two functions of the same arrays, in each type.

@@ -18,8 +18,9 @@ def unroll(cell: Cell, *, reverse: bool = False, carried: bool = False, cache: t
 
     (x, carry, lengths, starts) -> y, or (y, last carry) with carried=True; the params are those of the cell.
     carry is that before the first step, zeros unless given.  lengths, int (batch,), of padded sequences: further steps
-    leave the carry and put out zeros.  starts, bool (batch, time), is True where a new sequence begins, with a carry of
-    zeros.  reverse reads from the last valid step to the first; outputs stay at their times.
+    leave the carry and put out zeros; below 0 counts as 0, beyond time as time.  starts, bool (batch, time), is True
+    where a new sequence begins, with a carry of zeros.  reverse reads from the last valid step to the first; outputs
+    stay at their times.
 
     Truncated backpropagation through time is a loop of the user's own over chunks:
 
