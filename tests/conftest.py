@@ -24,9 +24,12 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """For the page, only what compares with an oracle."""
+    """Who runs what: a file by one process; the laws of one layer too, which share programs.  For the page, oracles."""
     if config.getoption("--oracles-page"):
         items[:] = [item for item in items if "agrees" in item.fixturenames]
+    for item in items:
+        case = item.name.rpartition("[")[2].rpartition("-")[2]
+        item.add_marker(pytest.mark.xdist_group(case if "laws" in item.path.parts else str(item.path)))
 
 
 def pytest_terminal_summary(terminalreporter, config):

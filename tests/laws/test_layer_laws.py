@@ -31,20 +31,32 @@ every_type = pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=[
 
 @cache
 def made(case):
-    return case.layer.init(KEY)
+    return jit_quickly(case.layer.init)(KEY)
+
+
+@cache
+def ensemble(case):
+    """Parameters and states of two, along a leading axis."""
+    return jit_quickly(jax.vmap(case.layer.init))(jax.random.split(KEY, 2))
 
 
 @cache
 def prepared(case, dtype):
     """(params, state, x) in this type, as a step of mixed precision casts them: the state stays as it is."""
     params, state = made(case)
-    return tree.cast(params, dtype), state, batch_of(case, dtype=dtype)
+    return cast(params, dtype), state, batch_of(case, dtype=dtype)
 
 
 def batch_of(case, size=4, dtype=jnp.float32):
+    draw, shape = np.random.default_rng(0), (size, *case.shape)
     if case.tokens:
-        return jax.random.randint(KEY, (size, *case.shape), 0, case.tokens)
-    return jax.random.normal(KEY, (size, *case.shape), dtype)
+        return jnp.asarray(draw.integers(0, case.tokens, shape, np.int32))
+    return jnp.asarray(draw.standard_normal(shape).astype(dtype))
+
+
+def cast(arrays, dtype):
+    """The floating-point leaves as dtype, by NumPy: no program to compile for every shape."""
+    return jax.device_put(tree.cast(jax.device_get(arrays), dtype))
 
 
 def forward(case, params, state, x, train=False):
@@ -53,12 +65,12 @@ def forward(case, params, state, x, train=False):
 
 @cache
 def compiled(case, train=False):
-    return jax.jit(partial(forward, case, train=train))
+    return jit_quickly(partial(forward, case, train=train))
 
 
 def assert_close(a, b, dtype=jnp.float32, **tolerance):
     assert jax.tree.map(jnp.result_type, a) == jax.tree.map(jnp.result_type, b)
-    a, b = tree.cast((a, b), jnp.float32)
+    a, b = tree.cast(jax.device_get((a, b)), np.float32)
     usual = {"rtol": 2e-5, "atol": 2e-6} if dtype == jnp.float32 else {"rtol": 0.1, "atol": 0.1}
     chex.assert_trees_all_close(a, b, **(usual | tolerance))
 
@@ -74,7 +86,7 @@ def test_the_same_call_gives_the_same_bits(case, dtype, train):
 @every_layer
 def test_compiled_and_uncompiled_values_are_the_same(case):
     args = prepared(case, jnp.float32)
-    assert_close(compiled(case, True)(*args), forward(case, *args, train=True))
+    assert_close(jax.jit(partial(forward, case, train=True))(*args), forward(case, *args, train=True))
 
 
 @every_layer
@@ -122,7 +134,7 @@ def test_prints_compares_and_pickles_by_value(case):
 @every_type
 def test_a_batch_is_its_examples_stacked_in_evaluation(case, dtype):
     params, state, x = prepared(case, dtype)
-    alone = jnp.concatenate([compiled(case)(params, state, x[i : i + 1])[0] for i in range(len(x))])
+    alone = np.concatenate([compiled(case)(params, state, row[None])[0] for row in np.asarray(x)])
     assert_close(compiled(case)(params, state, x)[0], alone, dtype)
 
 
@@ -130,19 +142,19 @@ def test_a_batch_is_its_examples_stacked_in_evaluation(case, dtype):
 @every_type
 def test_vmap_adds_an_axis(case, dtype):
     params, state, x = prepared(case, dtype)
-    x = jnp.stack([x, x if case.tokens else 2 * x])
+    x = np.stack([x, x if case.tokens else -np.asarray(x)])
     mapped = jit_quickly(jax.vmap(lambda x: forward(case, params, state, x)[0]))(x)
-    assert_close(mapped, jnp.stack([compiled(case)(params, state, row)[0] for row in x]), dtype)
+    assert_close(mapped, np.stack([compiled(case)(params, state, row)[0] for row in x]), dtype)
 
 
 @every_layer
 @every_type
 def test_vmap_over_parameters_is_an_ensemble(case, dtype):
-    params, state = jit_quickly(jax.vmap(case.layer.init))(jax.random.split(KEY, 2))
-    params, x = tree.cast(params, dtype), batch_of(case, dtype=dtype)
+    params, state = ensemble(case)
+    params, x = cast(params, dtype), batch_of(case, dtype=dtype)
     both = jit_quickly(jax.vmap(lambda p, s: forward(case, p, s, x)[0], axis_size=2))(params, state)
     assert both.shape[0] == 2
-    second = jax.tree.map(lambda leaf: leaf[1], (params, state))
+    second = jax.tree.map(lambda leaf: np.asarray(leaf)[1], (params, state))
     assert_close(both[1], compiled(case)(*second, x)[0], dtype)
 
 
@@ -155,7 +167,7 @@ def loss_of(case, params, state, x, train=True):
 @every_layer
 def test_gradients_are_those_of_finite_differences(case):
     with jax.enable_x64(True):
-        params, state = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), made(case))
+        params, state = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), made(case))
         x = batch_of(case, dtype=jnp.float64)
         free = {"params": params} if case.tokens else {"params": params, "x": x}
 
@@ -188,11 +200,11 @@ def test_runs_inside_scan_and_remat_with_gradients(case, dtype):
     value, grads = jit_quickly(jax.value_and_grad(total))(params)
     first, state = compiled(case, True)(params, state, x)
     second, _ = compiled(case, True)(params, state, x)
-    size = float(jnp.sum(jnp.abs(first.astype(jnp.float32))))
-    want = jnp.sum(first.astype(jnp.float32)) + jnp.sum(second.astype(jnp.float32))
-    assert abs(float(value) - float(want)) <= (1e-5 if dtype == jnp.float32 else 0.05) * (size + 1)
+    first, second = np.asarray(first, "f"), np.asarray(second, "f")
+    size, want = np.sum(np.abs(first)), np.sum(first) + np.sum(second)
+    assert abs(value - want) <= (1e-5 if dtype == jnp.float32 else 0.05) * (size + 1)
     assert jax.tree.map(jnp.result_type, grads) == jax.tree.map(jnp.result_type, params)
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(grads))
+    assert all(np.isfinite(np.asarray(leaf, "f")).all() for leaf in jax.tree.leaves(grads))
 
 
 @every_layer
@@ -213,10 +225,8 @@ def test_runs_inside_shard_map(case, dtype):
 def test_sixteen_bits_give_the_rounded_values_of_thirty_two(case):
     params, state, x = prepared(case, jnp.bfloat16)
     y, _ = compiled(case, True)(params, state, x)
-    wide = tree.cast((params, x), jnp.float32)
-    np.testing.assert_allclose(
-        y.astype(jnp.float32), compiled(case, True)(wide[0], state, wide[1])[0], rtol=0.1, atol=0.1
-    )
+    wide = cast((params, x), np.float32)
+    np.testing.assert_allclose(np.asarray(y, "f"), compiled(case, True)(wide[0], state, wide[1])[0], rtol=0.1, atol=0.1)
 
 
 @every_layer
@@ -224,7 +234,7 @@ def test_a_wrong_width_names_the_place(case):
     if not case.width_matters:
         return
     params, state = made(case)
-    wrong = jnp.ones((4, *case.shape[:-1], case.shape[-1] + 1))
+    wrong = np.ones((4, *case.shape[:-1], case.shape[-1] + 1), "f")
     with pytest.raises(ShapeError, match="must have shape") as caught:
         nn.serial(body=case.layer).apply({"body": params}, {"body": state} if state else {}, wrong)
     assert any(note.startswith("in body") for note in caught.value.__notes__)
@@ -242,22 +252,21 @@ def test_every_part_can_be_replaced(case):
 
     other = nn.rewire(case.layer, "**", again)
     params, state = made(case)
-    chex.assert_trees_all_equal(other.init(KEY), (params, state))
+    chex.assert_trees_all_equal(jit_quickly(other.init)(KEY), (params, state))
     x = batch_of(case)
-    chex.assert_trees_all_equal(forward(case, params, state, x), other.apply(params, state, x))
+    chex.assert_trees_all_equal(compiled(case)(params, state, x), jit_quickly(other.apply)(params, state, x))
     assert len(seen) >= len(case.layer.parts)
 
 
 @every_layer
 def test_evaluation_is_the_default_and_needs_no_key_and_noise_in_training_does(case):
     params, state = made(case)
-    case.layer.apply(params, state, batch_of(case))
+    jax.eval_shape(case.layer.apply, params, state, batch_of(case))
     if case.noisy:
         with pytest.raises(ValueError, match="needs a key in training"):
             case.layer.apply(params, state, batch_of(case), train=True)
-        one, other = (
-            case.layer.apply(params, state, batch_of(case), key=k, train=True)[0] for k in jax.random.split(KEY)
-        )
+        draw = jit_quickly(lambda key: case.layer.apply(params, state, batch_of(case), key=key, train=True)[0])
+        one, other = map(draw, jax.random.split(KEY))
         assert not np.array_equal(one, other)
 
 
