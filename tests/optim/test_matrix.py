@@ -158,6 +158,17 @@ def test_shampoos_first_step_is_the_polar_factor(agrees):
         agrees.values("optim.shampoo, first step", "polar factor", found, polar(square))
 
 
+@pytest.mark.parametrize("root", [1, 2, 4, 3])
+def test_an_inverse_root_is_that_of_scipy(root, agrees):
+    linalg = pytest.importorskip("scipy.linalg")
+    a = np.random.default_rng(0).standard_normal((5, 4))
+    spd = a.T @ a + 0.1 * np.eye(4)
+    with jax.enable_x64(True):
+        found = np.asarray(optim.inverse_root(jnp.asarray(spd), root, 1e-3))
+    wanted = linalg.fractional_matrix_power(spd + 1e-3 * np.eye(4), -1 / root)
+    agrees.values("optim.inverse_root", "scipy.linalg.fractional_matrix_power", found, wanted)
+
+
 def test_shampoo_of_vectors_and_numbers_is_adagrad():
     params, gradients = ({"bias": jnp.ones((*n, 3)), "temperature": jnp.ones(n)} for n in ((), (5,)))
     gradients = random_like(gradients)
