@@ -63,6 +63,18 @@ def test_nadam_is_torchs(agrees):
 
 
 OPTAX = {
+    "adam": lambda o: (optim.adam(1e-2), o.adam(1e-2)),
+    "adam, lecture": lambda o: (optim.adam(1e-2, eps_in_root=True), o.adam(1e-2, eps=0.0, eps_root=1e-8)),
+    "adamw": lambda o: (optim.adamw(1e-2, where="**"), o.adamw(1e-2, weight_decay=1e-2)),
+    "rmsprop": lambda o: (optim.rmsprop(1e-2, eps=1e-4), o.rmsprop(1e-2, decay=0.9, eps=1e-4)),
+    "rmsprop, outside": lambda o: (
+        optim.rmsprop(1e-2, eps=1e-2, eps_in_root=False),
+        o.rmsprop(1e-2, decay=0.9, eps=1e-2, eps_in_sqrt=False),
+    ),
+    "rmsprop_momentum, at the interim point": lambda o: (
+        optim.rmsprop_momentum(1e-3),
+        o.rmsprop(1e-3, decay=0.9, eps=0.0, momentum=0.9, nesterov=True),
+    ),
     "adamax": lambda o: (optim.adamax(1e-2), o.adamax(1e-2)),
     "nadam": lambda o: (optim.nadam(1e-2, momentum_decay=None), o.nadam(1e-2)),
     "radam": lambda o: (optim.radam(1e-2, eps=0.0), o.radam(1e-2, eps=0.0)),

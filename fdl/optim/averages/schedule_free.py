@@ -1,7 +1,8 @@
 """Schedule-free learning: gradients are taken between a fast point z and its average x, and x is the result.
 
 The parameters are y = (1 - b1) z + b1 x, the state holds z, and `averaged(opt_state, params)` recovers x: evaluate it.
-The average takes the place of momentum and of a learning rate that falls; a warm-up is still of use.
+The average takes the place of momentum and of a learning rate that falls; a warm-up is still of use.  A point counts
+like its squared rate, as the paper says; the authors' code takes the largest rate so far, which differs where it falls.
 """
 
 import math
