@@ -2,6 +2,7 @@
 
 from fdl.optim.matrix.adamuon import AdaMuonState, adamuon, scale_by_adamuon
 from fdl.optim.matrix.kron import KronState, falling_probability, kron, scale_by_kron
+from fdl.optim.matrix.low_rank import LowRankState, galore, low_rank
 from fdl.optim.matrix.orthogonal import muon, newton_schulz, orthogonalize, scale_by_muon
 from fdl.optim.matrix.scion import column_lmo, lmo, row_lmo, scale_by_lmo, scion, sign_lmo, spectral_lmo
 from fdl.optim.matrix.shampoo import ShampooState, inverse_root, scale_by_shampoo, shampoo
@@ -33,4 +34,7 @@ __all__ = [
     "scale_by_adamuon",
     "inverse_root",
     "AdaMuonState",
+    "low_rank",
+    "galore",
+    "LowRankState",
 ]

@@ -97,6 +97,23 @@ def adamuon(eta, beta, lam, eps):
         yield joined(W, b)
 
 
+def galore(eta, alpha, beta1, beta2, eps, r, T):
+    """Zhao et al. 2024, algorithm 2, for a matrix with more rows than columns: R = G Q; Adam on the vector."""
+    W, b = parts(START)
+    M, V, m, v = np.zeros((3, r)), np.zeros((3, r)), 0 * b, 0 * b
+    for t in range(1, STEPS + 1):
+        G, g = parts(gradient(joined(W, b), t - 1))
+        if (t - 1) % T == 0:
+            Q = np.linalg.svd(G)[2][:r].T
+        R = G @ Q
+        M, V = beta1 * M + (1 - beta1) * R, beta2 * V + (1 - beta2) * R**2
+        N = (M / (1 - beta1**t)) / (np.sqrt(V / (1 - beta2**t)) + eps)
+        W = W - eta * alpha * N @ Q.T
+        step, m, v = adam_step(g, m, v, t, eta, beta1, beta2, eps)
+        b = b + step
+        yield joined(W, b)
+
+
 falling = optim.inverse_time(0.005, 50)
 
 PAPERS = {
@@ -112,5 +129,10 @@ PAPERS = {
     "sgdw": lambda: (optim.sgdw(falling), sgdw(rate, 0.9, 1e-2)),
     "sgdw, nesterov": lambda: (optim.sgdw(falling, nesterov=True), sgdw(rate, 0.9, 1e-2, True)),
     "optimistic adam": lambda: (optim.optimistic_adam(1e-2), optimistic_adam(1e-2, 0.9, 0.999, 1e-8)),
+    "galore": lambda: (optim.galore(1e-2, 1, every=50), galore(1e-2, 0.25, 0.9, 0.999, 1e-8, 1, 50)),
+    "galore, full rank": lambda: (
+        optim.galore(1e-2, 9, every=1000, size=1.0, eps=1e-3),
+        galore(1e-2, 1.0, 0.9, 0.999, 1e-3, 2, 1000),
+    ),
     "adamuon": lambda: (optim.adamuon(0.01), adamuon(0.01, 0.95, 0.1, 1e-8)),
 }
