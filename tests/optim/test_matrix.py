@@ -184,8 +184,8 @@ def test_low_rank_takes_the_shorter_side_and_keeps_a_gradient_of_low_rank():
         np.testing.assert_array_equal(found["bias"], tree["bias"])
     with pytest.raises(ShapeError, match="'bias'"):
         optim.low_rank(optim.chain(), 2, where="bias").init(tree)
+    decay = optim.low_rank(optim.add_weight_decay(0.1), 2)
     with pytest.raises(TypeError, match="needs the parameters"):
-        decay = optim.low_rank(optim.add_weight_decay(0.1), 2)
         decay.update(tree, decay.init(tree), tree)
 
 

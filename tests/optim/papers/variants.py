@@ -1,5 +1,7 @@
 """Optimizers that change one thing of a known one, each transcribed from its paper in the paper's letters."""
 
+# ruff: noqa: N803
+
 import numpy as np
 
 from fdl import optim
