@@ -16,6 +16,7 @@ from fdl.optim import (
     wrappers,
 )
 from fdl.optim.adaptive import *
+from fdl.optim.assignment import assignment
 from fdl.optim.averages import *
 from fdl.optim.constraints import *
 from fdl.optim.curvature import *
@@ -45,6 +46,7 @@ from fdl.optim.velocity import AccumulateState, accumulate, base_point, scale_by
 from fdl.optim.wrappers import *
 
 __all__ = [
+    "assignment",
     "scale_by_learning_rate",
     "accumulate",
     "base_point",

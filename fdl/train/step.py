@@ -112,6 +112,7 @@ def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int 
 
         given = state.params, state.state, batch, key
         (loss, (carried, metrics)), grads = in_microbatches(gradient, microbatches)(*given)
+        grads = jax.tree.map(jnp.conj, grads)  # uphill for complex parameters too; of real ones it is themselves
         extras: dict = {"value": loss, "grad": grads, "value_fn": value_fn}
         if isinstance(loss_fn, TwoPartLoss) and microbatches == 1:
             extras |= _extras_of_two_parts(loss_fn, state.state, batch, key)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fdl import optim
-from fdl.tree import nbytes
+from fdl.tree import nbytes, norm
 from tests.laws.transform_case import Case
 
 PARAMS = {"dense": {"kernel": np.linspace(-1, 2, 6, dtype="f").reshape(3, 2), "bias": np.zeros(2, "f")}}
@@ -162,7 +162,7 @@ def test_maps_over_rates(name):
 
 @every
 def test_is_a_value(case):
-    again = eval(repr(case.optimizer), vars(optim))
+    again = eval(repr(case.optimizer), vars(optim) | {"norm": norm})
     assert again == case.optimizer
     assert hash(again) == hash(case.optimizer)
     assert pickle.loads(pickle.dumps(case.optimizer)) == case.optimizer

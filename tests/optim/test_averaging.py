@@ -112,3 +112,27 @@ def test_what_holds_no_average_is_refused():
         optim.average_params().update(params, optim.average_params().init(params))
     with pytest.raises(ValueError, match="decay must lie in"):
         optim.average_params(1.5)
+
+
+def test_targets_follow_as_in_optax(agrees):
+    optax = pytest.importorskip("optax")
+    new, old = {"p": jnp.asarray([1.0, -2.0])}, {"p": jnp.asarray([0.0, 5.0])}
+    agrees.values(
+        "optim.incremental_update",
+        "optax",
+        optim.incremental_update(old, new, 0.1),
+        optax.incremental_update(new, old, 0.1),
+    )
+    for step in range(5):
+        found, wanted = optim.periodic_update(old, new, step, 3), optax.periodic_update(new, old, jnp.asarray(step), 3)
+        agrees.values("optim.periodic_update", "optax", found, wanted)
+    half = optim.incremental_update({"p": jnp.ones(2, jnp.bfloat16)}, new, jnp.asarray(0.5))
+    assert half["p"].dtype == jnp.bfloat16
+    with pytest.raises(TreeError, match="target"):
+        optim.incremental_update(old, {"q": jnp.ones(2)}, 0.1)
+
+
+def test_an_average_forgets_its_start(agrees):
+    decay = optim.rising_decay(0.9)
+    wanted = [min(0.9, (1 + k) / (10 + k)) for k in range(100)]
+    agrees.values("optim.rising_decay", "closed form", jax.vmap(decay)(jnp.arange(100)), np.array(wanted, "f"))

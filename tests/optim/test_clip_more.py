@@ -97,6 +97,13 @@ def test_noise_has_the_annealed_variance(agrees):
         assert abs(np.corrcoef(found["a"], found["b"])[0, 1]) < 0.02
 
 
+def test_noisy_descent_has_the_noise_of_its_rate():
+    optimizer = optim.noisy_sgd(0.1, 4.0)
+    still = {"w": jnp.zeros(100_000)}
+    updates, _ = optimizer.update(still, optimizer.init(still), still)
+    assert float(jnp.std(updates["w"])) == pytest.approx(0.1 * 2.0, rel=0.02)
+
+
 def test_noise_is_a_function_of_seed_step_and_path():
     draw = lambda seed, tree: once(optim.add_noise(1.0, seed), tree)
     one, more = {"a": jnp.zeros(3)}, {"0": jnp.zeros(2), "a": jnp.zeros(3)}

@@ -63,6 +63,18 @@ def test_nadam_is_torchs(agrees):
 
 
 OPTAX = {
+    "adam": lambda o: (optim.adam(1e-2), o.adam(1e-2)),
+    "adam, lecture": lambda o: (optim.adam(1e-2, eps_in_root=True), o.adam(1e-2, eps=0.0, eps_root=1e-8)),
+    "adamw": lambda o: (optim.adamw(1e-2, where="**"), o.adamw(1e-2, weight_decay=1e-2)),
+    "rmsprop": lambda o: (optim.rmsprop(1e-2, eps=1e-4), o.rmsprop(1e-2, decay=0.9, eps=1e-4)),
+    "rmsprop, outside": lambda o: (
+        optim.rmsprop(1e-2, eps=1e-2, eps_in_root=False),
+        o.rmsprop(1e-2, decay=0.9, eps=1e-2, eps_in_sqrt=False),
+    ),
+    "rmsprop_momentum, at the interim point": lambda o: (
+        optim.rmsprop_momentum(1e-3),
+        o.rmsprop(1e-3, decay=0.9, eps=0.0, momentum=0.9, nesterov=True),
+    ),
     "adamax": lambda o: (optim.adamax(1e-2), o.adamax(1e-2)),
     "nadam": lambda o: (optim.nadam(1e-2, momentum_decay=None), o.nadam(1e-2)),
     "radam": lambda o: (optim.radam(1e-2, eps=0.0), o.radam(1e-2, eps=0.0)),
@@ -70,6 +82,23 @@ OPTAX = {
     "yogi": lambda o: (
         optim.yogi(1e-2, initial=0.0, correct_bias=True),
         o.chain(o.scale_by_yogi(initial_accumulator_value=0.0), o.scale(-1e-2)),
+    ),
+    "optimistic_adam": lambda o: (optim.optimistic_adam(1e-2), o.optimistic_adam_v2(1e-2, nesterov=False)),
+    "scale_by_param_norm": lambda o: (
+        optim.chain(optim.scale_by_param_norm(), optim.sgd(1e-3)),
+        o.chain(o.scale_by_param_block_norm(), o.sgd(1e-3)),
+    ),
+    "running_mean": lambda o: (
+        optim.chain(optim.running_mean(0.95), optim.sgd(1e-3)),
+        o.chain(o.ema(0.95), o.sgd(1e-3)),
+    ),
+    "scale_by_squares": lambda o: (
+        optim.chain(optim.scale_by_squares(0.99), optim.sgd(1e-3)),
+        o.chain(o.scale_by_rms(0.99, eps_in_sqrt=False, bias_correction=True), o.sgd(1e-3)),
+    ),
+    "scale_by": lambda o: (
+        optim.chain(optim.scale_by(optim.inverse_time(2.0, 50)), optim.sgd(1e-3)),
+        o.chain(o.scale_by_schedule(lambda t: 2.0 / (1 + t / 50)), o.sgd(1e-3)),
     ),
     "adopt": lambda o: (optim.adopt(1e-2), o.contrib.adopt(1e-2)),
     "ademamix": lambda o: (optim.ademamix(1e-3, where="**"), o.contrib.ademamix(1e-3, weight_decay=1e-2)),
@@ -107,7 +136,8 @@ def test_follows_optax(agrees, name):
     own, theirs = OPTAX[name](pytest.importorskip("optax"))
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         path = ours(theirs)
-    most = 1e-6 if name == "madgrad" else None  # optax takes the root of the step in float32
+    # optax takes the root of the step in float32, and the value of the schedule.
+    most = {"madgrad": 1e-6, "scale_by": 1e-7}.get(name)
     agrees.values(f"optim.{name}", "optax", ours(own), path, most=most)
 
 
@@ -234,6 +264,10 @@ def test_a_parameter_without_gradient_does_not_move():
         optim.madgrad(eps=0.0),
         optim.adamp(eps=0.0),
         optim.rmsprop(0.1, eps=0.0, centered=True),
+        optim.laprop(eps=0.0),
+        optim.acprop(eps=0.0),
+        optim.larc(0.1, weight_decay=0.0),
+        optim.adamuon(weight_decay=0.0, rest=None),
     ]
     for optimizer in optimizers:
         state = optimizer.init(params)
@@ -282,6 +316,7 @@ WRONG = {
     "decay": (lambda: optim.scale_by_adamax(b1=1.0), "b1 must lie in"),
     "eps": (lambda: optim.scale_by_adopt(eps=0.0), "eps must lie in"),
     "too short for radam": (lambda: optim.scale_by_radam(b2=0.6), "b2 must lie in"),
+    "learning rate of ftrl": (lambda: optim.ftrl(0.0), "learning_rate must lie in"),
     "every": (lambda: optim.scale_by_sophia(every=0), "every must be a whole number"),
     "warmup of schedules": (lambda: optim.ademamix(b3=optim.constant(0.9), warmup=9), "must be numbers"),
     "shrinking half-life": (lambda: optim.half_life(0.9, 0.5, 10), "end must lie in"),
@@ -302,6 +337,9 @@ NEED_PARAMETERS = [
     optim.madgrad(),
     optim.scale_by_param_rms(),
     optim.divide_weights(0.1, 0.1, "**"),
+    optim.scale_by_param_norm(),
+    optim.scale_by_larc(0.1, where="**"),
+    optim.ftrl(),
     optim.tangential(optim.scale_by_adam(), where="**"),
 ]
 

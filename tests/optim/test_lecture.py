@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fdl import optim
+from tests.optim.problem import ours, worst
+from tests.optim.test_papers import rmsprop_momentum, settled
 
 
 def first(optimizer, gradient, steps=1):
@@ -29,6 +31,14 @@ def test_adams_floor_is_the_root_of_delta_in_the_lecture_and_delta_in_the_paper(
     assert lecture == pytest.approx(1e-9, rel=1e-4)
     assert paper == pytest.approx(1e-5, rel=1e-4)
     assert paper / lecture == pytest.approx(1e4, rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e-7, 1e-10])
+def test_the_ratio_of_adams_forms_is_what_delta_says(size):
+    """paper / lecture = sqrt(g^2 + delta) / (g + delta): 1 at common gradients, 10^4 at vanishing ones."""
+    gradient = jnp.asarray([size], jnp.float32)
+    ratio = first(optim.scale_by_adam(), gradient) / first(optim.scale_by_adam(eps_in_root=True), gradient)
+    assert ratio == pytest.approx(np.sqrt(size**2 + 1e-8) / (size + 1e-8), rel=1e-4)
 
 
 def test_adams_two_forms_agree_at_common_gradients():
@@ -75,6 +85,24 @@ def test_average_momentum_damps_the_first_gradient_and_torch_does_not():
     torch.optim.SGD([theta], lr=1.0, momentum=0.9, dampening=0.9).step()
     assert theta.item() == -1.0
     assert first(optim.sgd(1.0, 0.9, average=True), jnp.ones(1)) == pytest.approx(-0.1)
+
+
+def test_rmsprop_momentum_is_the_box_to_twelve_digits():
+    wanted = np.array(list(rmsprop_momentum(1e-3, 0.9, 0.9)))
+    assert worst(ours(optim.rmsprop_momentum(1e-3), settled(0.9)), wanted) < 1e-12
+
+
+def test_optax_holds_the_interim_point_of_the_box_and_not_its_parameters():
+    """What optax calls the parameters is theta + alpha v; the change of variable theta = p - alpha v leads back."""
+    optax = pytest.importorskip("optax")
+    theirs = optax.rmsprop(1e-3, decay=0.9, eps=0.0, momentum=0.9, nesterov=True)
+    velocity = lambda state: optax.tree.get(state, "trace")
+    with jax.numpy_dtype_promotion("standard"):
+        held = ours(theirs)
+        back = ours(theirs, lambda params, state: optim.base_point(params, velocity(state), 0.9))
+    box = np.array(list(rmsprop_momentum(1e-3, 0.9, 0.9)))
+    assert worst(held, box) > 1e-4
+    assert worst(back, box) < 1e-10
 
 
 def test_rmsprop_momentum_has_no_bias_correction():

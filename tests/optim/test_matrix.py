@@ -158,6 +158,37 @@ def test_shampoos_first_step_is_the_polar_factor(agrees):
         agrees.values("optim.shampoo, first step", "polar factor", found, polar(square))
 
 
+@pytest.mark.parametrize("root", [1, 2, 4, 3])
+def test_an_inverse_root_is_that_of_scipy(root, agrees):
+    linalg = pytest.importorskip("scipy.linalg")
+    a = np.random.default_rng(0).standard_normal((5, 4))
+    spd = a.T @ a + 0.1 * np.eye(4)
+    with jax.enable_x64(True):
+        found = np.asarray(optim.inverse_root(jnp.asarray(spd), root, 1e-3))
+    wanted = linalg.fractional_matrix_power(spd + 1e-3 * np.eye(4), -1 / root)
+    agrees.values("optim.inverse_root", "scipy.linalg.fractional_matrix_power", found, wanted)
+
+
+def test_low_rank_takes_the_shorter_side_and_keeps_a_gradient_of_low_rank():
+    """What has the rank that is kept passes through unchanged, whichever side is shorter, and as a convolution."""
+    rng = np.random.default_rng(0)
+    for shape in [(6, 4), (4, 6), (2, 3, 2, 5)]:
+        rows, columns = np.prod(shape[:-1]), shape[-1]
+        g = rng.standard_normal((rows, 2)) @ rng.standard_normal((2, columns))
+        tree = {"kernel": jnp.asarray(g.reshape(shape), "float32"), "bias": jnp.ones(3)}
+        kept = optim.low_rank(optim.chain(), 2, size=0.5)
+        state = kept.init(tree)
+        assert state.axes["kernel"].shape == (min(rows, columns), 2)
+        found, _ = kept.update(tree, state, tree)
+        np.testing.assert_allclose(found["kernel"], 0.5 * tree["kernel"], atol=1e-5)
+        np.testing.assert_array_equal(found["bias"], tree["bias"])
+    with pytest.raises(ShapeError, match="'bias'"):
+        optim.low_rank(optim.chain(), 2, where="bias").init(tree)
+    decay = optim.low_rank(optim.add_weight_decay(0.1), 2)
+    with pytest.raises(TypeError, match="needs the parameters"):
+        decay.update(tree, decay.init(tree), tree)
+
+
 def test_shampoo_of_vectors_and_numbers_is_adagrad():
     params, gradients = ({"bias": jnp.ones((*n, 3)), "temperature": jnp.ones(n)} for n in ((), (5,)))
     gradients = random_like(gradients)

@@ -84,6 +84,7 @@ def wsd(shape):
 
 CLOSED = {
     "noam": (optim.noam(512, 8, 2.0), lambda k: 2 * 512**-0.5 * min((k + 1) ** -0.5, (k + 1) * 8**-1.5)),
+    "tanh_decay": (optim.tanh_decay(0.3, 40, 0.01), lambda k: 0.01 + 0.145 * (1 - math.tanh(-6 + 9 * min(k / 40, 1)))),
     "inverse_sqrt": (optim.inverse_sqrt(0.3, 6), lambda k: 0.3 * min((k + 1) / 6, math.sqrt(6 / (k + 1)))),
     "inverse_time": (optim.inverse_time(0.3, 5.0, 0.7), lambda k: 0.3 / (1 + k / 5) ** 0.7),
     "interpolate": (
@@ -186,7 +187,24 @@ def test_the_plot_shows_the_schedule(agrees):
     agrees.values("optim.plot_schedule", "characters drawn", np.float32(text.count("*")), np.float32(11))
 
 
+def test_a_drawing_holds_the_values(agrees, tmp_path):
+    pytest.importorskip("matplotlib")
+    falling, rising = optim.cosine(0.3, 40), optim.linear(0.0, 0.2, 9)
+    axes = optim.draw_schedule({"falling": falling, "rising": rising}, STEPS)
+    for line, schedule in zip(axes.lines, (falling, rising), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), np.arange(STEPS))
+        agrees.values("optim.draw_schedule", "the schedule", line.get_ydata(), path(schedule, "float32"))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["falling", "rising"]
+    assert optim.draw_schedule(optim.constant(1.0), 10**6, axes) is axes
+    assert axes.lines[-1].get_xdata()[[0, -1]].tolist() == [0, 10**6 - 1]
+    assert len(axes.lines[-1].get_xdata()) == 1000
+    axes.figure.savefig(tmp_path / "rates.png")
+    assert (tmp_path / "rates.png").stat().st_size > 1000
+
+
 BAD = [
+    lambda: optim.tanh_decay(1.0, 9, low=1.0, high=0.0),
+    lambda: optim.draw_schedule(optim.constant(1.0), 0),
     lambda: optim.polynomial(1.0, 0.0, 0),
     lambda: optim.polynomial(1.0, 0.0, 9, -1.0),
     lambda: optim.interpolate([1.0], [1, 2]),

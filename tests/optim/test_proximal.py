@@ -102,6 +102,7 @@ PROJECTIONS = {
     "halfspace": (optim.halfspace(NORMAL, -0.7), "projection_halfspace", (NORMAL, -0.7)),
     "simplex": (optim.simplex(2.0), "projection_simplex", (2.0,)),
     "l1_ball": (optim.l1_ball(1.5), "projection_l1_ball", (1.5,)),
+    "line": (optim.line(NORMAL), "projection_vector", (NORMAL,)),
     "l1_sphere": (optim.l1_sphere(1.5), "projection_l1_sphere", (1.5,)),
     "max_norm": (optim.max_norm(0.9, axis=(0, 1)), "projection_l2_ball", (0.9,)),
     "min_max_norm": (optim.min_max_norm(2.0, 2.0, axis=(0, 1)), "projection_l2_sphere", (2.0,)),

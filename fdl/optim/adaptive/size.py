@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from fdl.optim.leaves import scale
 from fdl.optim.schedules.standard import schedule
 from fdl.optim.transform import Schedule, Transform, require_constant, stateless, transform
-from fdl.tree import require_like, widen
+from fdl.tree import norm, require_like, widen
 
 
 @transform
@@ -22,6 +22,20 @@ def scale_by_param_rms(low: float = 1e-3) -> Transform:
             raise TypeError("scale_by_param_rms needs the parameters: call update(updates, opt_state, params)")
         require_like(updates, params, "updates", "parameters", dtypes=False)
         return jax.tree.map(lambda u, p: scale(u, jnp.maximum(_rms(p), low)), updates, params)
+
+    return stateless(update)
+
+
+@transform
+def scale_by_param_norm(low: float = 1e-3) -> Transform:
+    """Every array times the norm of its parameters, u max(|p|, low)."""
+    require_constant("low", low, 0.0)
+
+    def update(updates, params):
+        if params is None:
+            raise TypeError("scale_by_param_norm needs the parameters: call update(updates, opt_state, params)")
+        require_like(updates, params, "updates", "parameters", dtypes=False)
+        return jax.tree.map(lambda u, p: scale(u, jnp.maximum(norm(p), low)), updates, params)
 
     return stateless(update)
 

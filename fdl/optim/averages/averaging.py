@@ -73,6 +73,14 @@ def polynomial_average(power: float = 0.0) -> Schedule:
     return lambda step: jnp.asarray(step, float) / (jnp.asarray(step, float) + (1 + power))
 
 
+@schedule
+def rising_decay(decay: float = 0.999, start: int = 10) -> Schedule:
+    """min(decay, (1 + step) / (start + step)): a long average that is short at first, so that it forgets the start."""
+    require_constant("decay", decay, 0.0, 1.0)
+    require_constant("start", start, 1)
+    return lambda step: jnp.minimum(decay, (1 + jnp.asarray(step, float)) / (start + jnp.asarray(step, float)))
+
+
 def averaged(opt_state: Any, params: Tree) -> Tree:
     """The parameters to evaluate, of the one optimizer in this state that averages; in the types of the parameters.
 

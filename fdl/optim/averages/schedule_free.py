@@ -1,7 +1,8 @@
 """Schedule-free learning: gradients are taken between a fast point z and its average x, and x is the result.
 
 The parameters are y = (1 - b1) z + b1 x, the state holds z, and `averaged(opt_state, params)` recovers x: evaluate it.
-The average takes the place of momentum and of a learning rate that falls; a warm-up is still of use.
+The average takes the place of momentum and of a learning rate that falls; a warm-up is still of use.  A point counts
+like its squared rate, as the paper says; the authors' code takes the largest rate so far, which differs where it falls.
 """
 
 import math
@@ -10,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.adaptive.running import filled, over_root
+from fdl.optim.adaptive.laprop import scale_by_squares
+from fdl.optim.adaptive.running import filled
 from fdl.optim.adaptive.squares import scale_by_rmsprop
 from fdl.optim.constraints.decay import add_weight_decay
-from fdl.optim.leaves import each_leaf, moments, require_real
 from fdl.optim.points import moved, point, require_params, way_to
 from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_number, transform, value_at
 from fdl.optim.velocity import scale_by_learning_rate
@@ -105,37 +106,9 @@ def schedule_free_adamw(
         return value_at(learning_rate, step) * jnp.sqrt(filled(b2, jnp.asarray(step) + 1))
 
     rate = corrected if correct_rate else learning_rate
-    unit = scale_by_rmsprop(b2, eps, eps_in_root=False) if correct_rate else _corrected(b2, eps)
+    unit = scale_by_rmsprop(b2, eps, eps_in_root=False) if correct_rate else scale_by_squares(b2, eps)
     inner = chain(unit, add_weight_decay(weight_decay, where), scale_by_learning_rate(rate))
     return schedule_free(inner, _squared(rate), b1)
-
-
-class CorrectedSquareState(NamedTuple):
-    """Steps taken, and the running mean of squares."""
-
-    step: jax.Array
-    square: Tree
-
-
-def _corrected(b2: float, eps: float) -> Transform:
-    """Adam's direction without its mean: RMSProp by squares that are corrected for their start at 0."""
-
-    def init(params):
-        require_real(params)
-        return CorrectedSquareState(jnp.zeros((), jnp.int32), moments(params))
-
-    def update(updates, state, params=None, **extras):
-        step = state.step + 1
-        square_scale = 1 / filled(b2, step)
-
-        def rule(g, square):
-            square = b2 * square + (1 - b2) * (g * g)
-            return over_root(g, square * square_scale.astype(g.dtype), eps), square
-
-        updates, square = each_leaf(rule, updates, state.square)
-        return updates, CorrectedSquareState(step, square)
-
-    return Transform(init, update)
 
 
 def _squared(rate: Hyper) -> Hyper:

@@ -2,7 +2,7 @@
 
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.constraints.project import max_norm, min_max_norm, non_negative, project, projection, unit_norm
-from fdl.optim.constraints.projections import box, halfspace, hyperplane, l1_ball, l1_sphere, simplex
+from fdl.optim.constraints.projections import box, halfspace, hyperplane, l1_ball, l1_sphere, line, simplex
 from fdl.optim.constraints.proximal import (
     ExtrapolateState,
     extrapolate,
@@ -36,4 +36,5 @@ __all__ = [
     "group_soft_threshold",
     "proximal",
     "ExtrapolateState",
+    "line",
 ]

@@ -38,6 +38,17 @@ def halfspace(normal: Any, offset: float = 0.0) -> Projection:
 
 
 @projection
+def line(direction: Any) -> Projection:
+    """The multiples of a vector: (x · v) / (v · v) v."""
+
+    def along(x):
+        v = _like(direction, x, "direction")
+        return jnp.sum(v * x) / jnp.sum(v * v) * v
+
+    return along
+
+
+@projection
 def simplex(total: float = 1.0) -> Projection:
     """Non-negative numbers with this sum: probabilities.  Duchi et al. 2008, https://doi.org/10.1145/1390156.1390191"""
     require_constant("total", total, math.ulp(0.0))
@@ -72,7 +83,12 @@ def _simplex(x: jax.Array, total: float) -> jax.Array:
 
 
 def _towards(x: jax.Array, normal: Any, part, offset: float) -> jax.Array:
-    normal = jnp.asarray(normal).astype(x.dtype)
-    require_shape(normal, *x.shape, name="normal", hint="it must have the shape of the parameter")
+    normal = _like(normal, x, "normal")
     excess = jnp.sum(normal * x) - offset
     return x - part(excess) / jnp.sum(normal * normal) * normal
+
+
+def _like(vector: Any, x: jax.Array, name: str) -> jax.Array:
+    vector = jnp.asarray(vector).astype(x.dtype)
+    require_shape(vector, *x.shape, name=name, hint="it must have the shape of the parameter")
+    return vector

@@ -124,7 +124,7 @@ def prodigy(
         weight = state.distance * (state.distance if safeguard_warmup else rate)
 
         def rule(g, mean, square, total, back, p):
-            d = state.distance.astype(g.dtype)
+            d = state.distance.astype(g.dtype)  # of the paper; the authors' code measures eps by the next estimate
             mean = b1 * mean + (1 - b1) * (d * g)
             square = b2 * square + (1 - b2) * jnp.square(d * g)
             direction = rate.astype(g.dtype) * (mean / _positive(jnp.sqrt(square) + d * eps))

@@ -1,9 +1,11 @@
 """Directions of a kernel as a matrix: orthogonal, or in the axes of its own second moments."""
 
+from fdl.optim.matrix.adamuon import AdaMuonState, adamuon, scale_by_adamuon
 from fdl.optim.matrix.kron import KronState, falling_probability, kron, scale_by_kron
+from fdl.optim.matrix.low_rank import LowRankState, galore, low_rank
 from fdl.optim.matrix.orthogonal import muon, newton_schulz, orthogonalize, scale_by_muon
 from fdl.optim.matrix.scion import column_lmo, lmo, row_lmo, scale_by_lmo, scion, sign_lmo, spectral_lmo
-from fdl.optim.matrix.shampoo import ShampooState, scale_by_shampoo, shampoo
+from fdl.optim.matrix.shampoo import ShampooState, inverse_root, scale_by_shampoo, shampoo
 from fdl.optim.matrix.soap import SoapState, scale_by_soap, soap
 
 __all__ = [
@@ -28,4 +30,11 @@ __all__ = [
     "ShampooState",
     "SoapState",
     "KronState",
+    "adamuon",
+    "scale_by_adamuon",
+    "inverse_root",
+    "AdaMuonState",
+    "low_rank",
+    "galore",
+    "LowRankState",
 ]

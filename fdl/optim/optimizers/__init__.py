@@ -30,6 +30,7 @@ from fdl.optim.optimizers.course import (
     sgd,
 )
 from fdl.optim.optimizers.curvature import adahessian, sophia
+from fdl.optim.optimizers.descent import noisy_sgd, optimistic_adam, sgdw
 from fdl.optim.optimizers.layer import adafactor, adam_mini, adamp, fromage, lamb, lars, novograd, sgdp, sm3
 from fdl.optim.optimizers.sign import cautious_lion, lion, mars_lion, sign_sgd, signum
 
@@ -77,4 +78,7 @@ __all__ = [
     "adahessian",
     "sophia",
     "mean_since",
+    "sgdw",
+    "noisy_sgd",
+    "optimistic_adam",
 ]

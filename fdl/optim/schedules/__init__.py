@@ -11,7 +11,7 @@ from fdl.optim.schedules.phases import (
     warmup_stable_decay,
 )
 from fdl.optim.schedules.plateau import PlateauState, reduce_on_plateau
-from fdl.optim.schedules.plot import plot_schedule
+from fdl.optim.schedules.plot import draw_schedule, plot_schedule
 from fdl.optim.schedules.robbins_monro import satisfies_robbins_monro
 from fdl.optim.schedules.standard import (
     constant,
@@ -26,6 +26,7 @@ from fdl.optim.schedules.standard import (
     polynomial,
     schedule,
     step_decay,
+    tanh_decay,
 )
 
 __all__ = [
@@ -53,4 +54,6 @@ __all__ = [
     "satisfies_robbins_monro",
     "schedule",
     "PlateauState",
+    "tanh_decay",
+    "draw_schedule",
 ]

@@ -1,4 +1,7 @@
-"""A schedule as a picture of characters."""
+"""A schedule as a picture: of characters, or of lines."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +16,7 @@ def plot_schedule(schedule: Schedule, steps: int, *, width: int = 60, height: in
     require_steps("steps", steps)
     require_steps("width", width)
     require_steps("height", height)
-    at = np.linspace(0, steps - 1, width).round().astype(np.int32)
-    values = np.asarray(jax.vmap(lambda step: jnp.asarray(schedule(step), float))(jnp.asarray(at)))
+    values = _values(schedule, np.linspace(0, steps - 1, width).round())
     low, high = values.min(), values.max()
     rows = np.rint((values - low) / (high - low or 1) * (height - 1))
     labels = {height - 1: f"{high:.3g}", 0: f"{low:.3g}"}
@@ -25,3 +27,28 @@ def plot_schedule(schedule: Schedule, steps: int, *, width: int = 60, height: in
     ]
     foot = f"{'':>{margin}} 0{f'step {steps - 1}':>{width}}"
     return "\n".join([*lines, foot])
+
+
+def draw_schedule(
+    schedule: Schedule | Mapping[str, Schedule], steps: int, axes: Any = None, *, points: int = 1000
+) -> Any:
+    """The first so many values as a line on these axes of matplotlib, or on those of a new figure; returns the axes.
+
+    Schedules by name are drawn together.  draw_schedule(...).figure.savefig(path) keeps the picture; needs matplotlib.
+    """
+    require_steps("steps", steps)
+    require_steps("points", points)
+    from matplotlib.figure import Figure
+
+    axes = Figure(layout="constrained").subplots() if axes is None else axes
+    at = np.unique(np.linspace(0, steps - 1, min(points, steps)).round())
+    for name, each in (schedule if isinstance(schedule, Mapping) else {repr(schedule): schedule}).items():
+        axes.plot(at, _values(each, at), label=name)
+    axes.set(xlabel="step", ylabel="value", xlim=(0, max(steps - 1, 1)))
+    axes.legend()
+    return axes
+
+
+def _values(schedule: Schedule, at: np.ndarray) -> np.ndarray:
+    value = lambda step: jnp.asarray(schedule(step), float)
+    return np.asarray(jax.vmap(value)(jnp.asarray(at.astype(np.int32))))

@@ -58,6 +58,19 @@ def cosine(peak: float, steps: int, end: float = 0.0) -> Schedule:
 
 
 @schedule
+def tanh_decay(peak: float, steps: int, end: float = 0.0, *, low: float = -6.0, high: float = 3.0) -> Schedule:
+    """end + (peak - end) (1 - tanh(low + (high - low) step / steps)) / 2: flat, steep, and flat again.
+
+    It starts and ends short of peak and end by what tanh misses at low and high.  https://arxiv.org/abs/1806.01593
+    """
+    require_rates(peak=peak, end=end)
+    require_steps("steps", steps)
+    require_constant("low", low)
+    require_constant("high", high, low)
+    return lambda step: end + (peak - end) * 0.5 * (1 - jnp.tanh(low + (high - low) * progress(step, steps)))
+
+
+@schedule
 def step_decay(start: float, factor: float, every: int) -> Schedule:
     """start, multiplied by factor after every so many steps."""
     require_rates(start=start, factor=factor)

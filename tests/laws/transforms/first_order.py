@@ -50,6 +50,13 @@ CASES = {
     "madgrad": Case(optim.madgrad(0.1), 12, 1, optim.madgrad),
     "asgd": Case(optim.asgd(0.3), 4, 3),
     "optimistic_sgd": Case(optim.optimistic_sgd(0.2), 4, 2, optim.optimistic_sgd),
+    "laprop": Case(optim.laprop(falling), 8, 4, optim.laprop),
+    "acprop": Case(optim.acprop(falling, b2=0.9), 8, 3, lambda rate: optim.acprop(rate, b2=0.9)),
+    "ftrl": Case(optim.ftrl(1.0), 8, 0),
+    "larc": Case(optim.larc(0.1, coefficient=0.2), 4, 3, lambda rate: optim.larc(rate, coefficient=0.2)),
+    "sgdw": Case(optim.sgdw(0.1, weight_decay=1e-4), 4, 3, optim.sgdw),
+    "noisy_sgd": Case(optim.noisy_sgd(0.1, 1e-8), 0, 2, optim.noisy_sgd),
+    "optimistic_adam": Case(optim.optimistic_adam(0.05), 12, 3, optim.optimistic_adam),
     "adahessian": Case(optim.adahessian(0.1), 8, 2, optim.adahessian, needs_loss=True),
     "sophia": Case(optim.sophia(falling, gamma=1.0, weight_decay=1e-4), 8, 3, optim.sophia, needs_loss=True),
 }

@@ -11,6 +11,8 @@ MATRICES = 3 * 3 + 2 * 2  # one for each axis of the kernel
 CASES = {
     "muon": Case(optim.muon(fall, rest=rest), 0, 6 + 4 + 5, lambda rate: optim.muon(rate, rest=rest)),
     "muon, moonshot": Case(optim.muon(fall, rest=rest, adjust="match_rms_adamw", weight_decay=1e-5), 0, 6 + 4 + 5),
+    "adamuon": Case(optim.adamuon(fall, rest=rest, weight_decay=0.0), 0, 12 + 4 + 4),
+    "galore": Case(optim.galore(fall, 1, every=3, size=1.0), 0, 2 + 6 + 4 + 4, lambda rate: optim.galore(rate, 1)),
     "scion": Case(
         optim.scion(fall, {"**/kernel": optim.spectral_lmo(8.0), "**": optim.row_lmo(4.0)}),
         4,

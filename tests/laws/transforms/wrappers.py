@@ -1,6 +1,7 @@
 """Transforms around transforms, standard forms of gradients, and noise."""
 
 from fdl import optim
+from fdl.tree import norm
 from tests.laws.transform_case import Case
 
 
@@ -21,6 +22,15 @@ CASES = {
     "normalize_by_norm": Case(optim.chain(optim.normalize_by_norm(), optim.sgd(optim.cosine(0.05, 400))), 0, 1),
     "zero_non_finite": Case(then_sgd(optim.zero_non_finite()), 0, 1),
     "add_noise": Case(then_sgd(optim.add_noise(1e-8)), 0, 2),
+    "scale_by": Case(then_sgd(optim.scale_by(optim.linear(0.5, 1.0, 9))), 0, 2),
+    "scale_by_param_norm": Case(optim.chain(optim.scale_by_param_norm(0.5), optim.sgd(0.05)), 0, 1),
+    "running_mean": Case(then_sgd(optim.running_mean(0.5)), 4, 2),
+    "multi_steps": Case(optim.multi_steps(optim.adam(0.1), 2), 12, 5),
+    "when": Case(optim.when(optim.adam(0.1), optim.constant(1.0)), 8, 3),
+    "named_chain": Case(optim.named_chain(unit=optim.scale_by_adam(), rate=optim.scale_by_learning_rate(0.1)), 8, 2),
+    "monitor": Case(then_sgd(optim.monitor({"size": norm}, 0.9)), 0, 3),
+    "flattened": Case(optim.flattened(optim.adam(0.1)), 8, 2),
+    "split_complex": Case(optim.split_complex(optim.adam(0.1)), 8, 2),
     "groups": Case(optim.groups(TWO), 6, 3),
     "hyper": Case(swept(0.1), 4, 3, swept),
     "skip_non_finite": Case(optim.skip_non_finite(optim.adam(0.1)), 8, 4),

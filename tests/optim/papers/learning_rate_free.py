@@ -34,7 +34,7 @@ def dowg(r):
 
 
 def d_adapt_adam(gamma, d, beta1, beta2, eps, lam=0.0, correct=False, last=False):
-    """Defazio & Mishchenko 2023, algorithm 5."""
+    """Defazio & Mishchenko 2023, algorithm 5; last and correct: DAdaptAdam of the authors' code, version 3."""
     x, m, v, s, r = START, 0 * START, 0 * START, 0 * START, 0.0
     b = np.sqrt(beta2)
     for k in range(STEPS):
@@ -52,7 +52,7 @@ def d_adapt_adam(gamma, d, beta1, beta2, eps, lam=0.0, correct=False, last=False
 
 
 def prodigy(gamma, d, beta1, beta2, eps, lam=0.0, correct=False, safeguard=False, beta3=None):
-    """Mishchenko & Defazio 2023, algorithm 4."""
+    """Mishchenko & Defazio 2023, algorithm 4; their code has eps times the next d."""
     x, m, v, s, r = START, 0 * START, 0 * START, 0 * START, 0.0
     b = np.sqrt(beta2) if beta3 is None else beta3
     for k in range(STEPS):
@@ -68,7 +68,7 @@ def prodigy(gamma, d, beta1, beta2, eps, lam=0.0, correct=False, safeguard=False
 
 
 def mechanic(base, lam, s_init, eps, clip=False):
-    """Cutkosky et al. 2023, algorithm 1; base(g, t) -> u."""
+    """Cutkosky et al. 2023, algorithm 1, where their PyTorch code starts m at 1e-6; base(g, t) -> u."""
     beta = 1 - 0.1 ** np.arange(1, 7)
     x, Delta = START, 0 * START
     s, r, m, v = np.zeros(6), np.zeros(6), np.zeros(6), np.zeros(6)
@@ -116,7 +116,7 @@ def momo(alpha, beta, low, lam=0.0, estimate=False, adam=None, correct=False):
 
 
 def cocob(alpha, eps):
-    """Orabona & Tommasi 2017, algorithm 2; their g is the negative gradient."""
+    """Orabona & Tommasi 2017, algorithm 2, with L from eps on as in their code; their g is the negative gradient."""
     w, L, G, R, theta = START, np.full(10, eps), 0 * START, 0 * START, 0 * START
     for t in range(STEPS):
         g = -gradient(w, t)
@@ -129,7 +129,7 @@ def cocob(alpha, eps):
 
 
 def schedule_free(gamma, beta1, lam=0.0, adam=None, reference=False):
-    """Defazio et al. 2024, algorithm 1: yields x.  reference: the squares are corrected in the rate."""
+    """Defazio et al. 2024, algorithm 1: yields x.  reference: their code, which corrects the squares in the rate."""
     x, z, v, total = START, START, 0 * START, 0.0
     for t in range(1, STEPS + 1):
         y = (1 - beta1) * z + beta1 * x

@@ -1,0 +1,72 @@
+"""LARC: LARS as a brake, never faster than the learning rate."""
+
+import jax
+import jax.numpy as jnp
+
+from fdl.optim.leaves import scale
+from fdl.optim.points import require_params
+from fdl.optim.transform import (
+    Hyper,
+    ScheduledState,
+    Transform,
+    chain,
+    require_constant,
+    require_number,
+    transform,
+    value_at,
+)
+from fdl.optim.velocity import accumulate, scale_by_learning_rate
+from fdl.tree import Where, norm, select, widen
+
+
+@transform
+def scale_by_larc(
+    learning_rate: Hyper, coefficient: float = 1e-3, *, weight_decay: float = 0.0, where: Where = "**/kernel"
+) -> Transform:
+    """(g + weight_decay w) min(1, coefficient |w| / ((|g| + weight_decay |w|) learning_rate)), for each array meant.
+
+    The learning rate stands behind, as usual, and has to be told here too.  Where a norm is 0 the array passes as it
+    is.  Raises TreeError where a pattern matches no parameter.
+    """
+    require_number("learning_rate", learning_rate, 0.0)
+    require_constant("coefficient", coefficient, 0.0)
+    require_constant("weight_decay", weight_decay, 0.0)
+
+    def init(params):
+        select(params, where)
+        return ScheduledState(jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None, **extras):
+        require_params("scale_by_larc", updates, params)
+        rate = jnp.asarray(value_at(learning_rate, state.step), float)
+
+        def brake(meant, u, p):
+            if not meant:
+                return u
+            size, length = norm(p), norm(u)
+            own = coefficient * size / jnp.where(length == 0, 1, length + weight_decay * size)
+            known = (size > 0) & (length > 0)
+            wide = widen(u) + weight_decay * p.astype(widen(u).dtype)
+            slow = scale(wide, jnp.minimum(1, own / jnp.where(rate == 0, 1, rate).astype(own.dtype)))
+            return jnp.where(known, slow, widen(u)).astype(u.dtype)
+
+        return jax.tree.map(brake, select(params, where), updates, params), ScheduledState(state.step + 1)
+
+    return Transform(init, update)
+
+
+@transform
+def larc(
+    learning_rate: Hyper,
+    momentum: Hyper = 0.9,
+    *,
+    weight_decay: float = 1e-4,
+    coefficient: float = 1e-3,
+    where: Where = "**/kernel",
+) -> Transform:
+    """v = momentum v + direction, p = p - learning_rate v, with the direction of `scale_by_larc`.
+
+    https://arxiv.org/abs/1708.03888, clipped as by NVIDIA's apex.
+    """
+    direction = scale_by_larc(learning_rate, coefficient, weight_decay=weight_decay, where=where)
+    return chain(direction, accumulate(momentum), scale_by_learning_rate(learning_rate))
