@@ -1,5 +1,6 @@
 """Layers that do something in training alone: draw noise, or leave a term of the loss."""
 
+from fdl.nn.noise.counter import noise_key
 from fdl.nn.noise.dropout import dropout, gaussian_noise
 from fdl.nn.noise.penalty import l1_activity, l2_activity, penalty
 from fdl.nn.noise.rrelu import rrelu
@@ -19,4 +20,5 @@ __all__ = [
     "penalty",
     "l1_activity",
     "l2_activity",
+    "noise_key",
 ]

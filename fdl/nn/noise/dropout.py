@@ -5,14 +5,16 @@ import jax.numpy as jnp
 
 from fdl.checks import require_float
 from fdl.nn.layer import Layer, layer
+from fdl.nn.noise.counter import noise_key
 from fdl.tree import widen
 
 
 @layer
-def dropout(rate: float) -> Layer:
+def dropout(rate: float, *, plain: bool = False) -> Layer:
     """Set each value to zero with probability `rate` and divide the others by 1 - rate.  (...) -> same shape
 
-    https://arxiv.org/abs/1207.0580, in the inverted form, so that evaluation does nothing.
+    https://arxiv.org/abs/1207.0580, in the inverted form, so that evaluation does nothing.  The mask is a hash of key
+    and place, `noise_key`; plain=True draws it by JAX's own generator, at many times the cost on a CPU.
     """
     require_rate(rate)
 
@@ -20,7 +22,7 @@ def dropout(rate: float) -> Layer:
         keep = jax.random.bernoulli(key, 1 - rate, x.shape)
         return jnp.where(keep, x / (1 - rate), 0)
 
-    return noisy(draw if rate else None, "dropout")
+    return noisy(draw if rate else None, "dropout", plain)
 
 
 @layer
@@ -36,8 +38,11 @@ def gaussian_noise(std: float) -> Layer:
     return noisy(draw if std else None, "gaussian_noise")
 
 
-def noisy(draw, kind: str) -> Layer:
-    """The layer of draw(key, x) in training.  A missing key is an error: noise is never off in silence."""
+def noisy(draw, kind: str, plain: bool = False) -> Layer:
+    """The layer of draw(key, x) in training, its key a `noise_key` unless plain.
+
+    A missing key is an error: noise is never off in silence.
+    """
 
     def apply(params, state, x, *, key=None, train=False):
         require_float(x)
@@ -45,7 +50,7 @@ def noisy(draw, kind: str) -> Layer:
             return x, state
         if key is None:
             raise ValueError(f"{kind} needs a key in training: apply(params, state, x, key=key, train=True)")
-        return draw(key, x), state
+        return draw(key if plain else noise_key(key), x), state
 
     return Layer(lambda key: ({}, {}), apply)
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from fdl.checks import require_float
 from fdl.nn.layer import Layer, layer
+from fdl.nn.noise.counter import noise_key
 from fdl.tree import widen
 
 
@@ -23,7 +24,8 @@ def rrelu(lower: float = 1 / 8, upper: float = 1 / 3) -> Layer:
             return jnp.where(x > 0, x, x * ((lower + upper) / 2)), state
         if key is None:
             raise ValueError("rrelu needs a key in training: apply(params, state, x, key=key, train=True)")
-        slope = jax.random.uniform(key, x.shape, widen(x).dtype, lower, upper)  # the same noise in every precision
+        wide = widen(x).dtype  # the same noise in every precision
+        slope = jax.random.uniform(noise_key(key), x.shape, wide, lower, upper)
         return jnp.where(x > 0, x, x * slope.astype(x.dtype)), state
 
     return Layer(lambda key: ({}, {}), apply)

@@ -5,6 +5,7 @@ import zlib
 import jax
 
 from fdl.nn.layer import Layer, Part, as_layer, layer
+from fdl.nn.noise.counter import noise_key
 from fdl.tree import Where, map_with_path, select, stands_for, widen
 
 
@@ -29,8 +30,8 @@ def weight_noise(part: Part, std: float, where: Where = "**/kernel") -> Layer:
         if train and std:
             if key is None:
                 raise ValueError("weight_noise needs a key in training: apply(params, state, x, key=key, train=True)")
-            noise_key, key = jax.random.split(key)
-            params = _disturbed(params, std, where, noise_key)
+            own, key = jax.random.split(key)
+            params = _disturbed(params, std, where, own)
         return part.apply(params, state, *x, key=key, train=train)
 
     inside = part.rebuild
@@ -41,7 +42,7 @@ def _disturbed(params, std: float, where: Where, key: jax.Array):
     def disturb(path, leaf):
         if not stands_for(where, path, leaf):
             return leaf
-        own = jax.random.fold_in(key, zlib.crc32(path.encode()))
+        own = noise_key(jax.random.fold_in(key, zlib.crc32(path.encode())))
         noise = std * jax.random.normal(own, leaf.shape, widen(leaf).dtype)  # the same noise in every precision
         return leaf + noise.astype(leaf.dtype)
 
