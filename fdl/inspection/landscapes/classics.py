@@ -26,7 +26,7 @@ def rosenbrock(dim: int = 2) -> Landscape:
 
 @landscape
 def beale() -> Landscape:
-    """The sum of (c - x + x yⁿ)² for c = 1.5, 2.25, 2.625 and n = 1, 2, 3: steep corners round a flat floor.  (2,) -> ()
+    """The sum of (c - x + x yⁿ)² for c = 1.5, 2.25, 2.625 and n = 1, 2, 3: a flat floor.  (2,) -> ()
 
     Its minimum is 0 at (3, 0.5).  Moré, Garbow & Hillstrom 1981, function 5, https://doi.org/10.1145/355934.355936
     """
@@ -61,7 +61,7 @@ def himmelblau() -> Landscape:
 
 @landscape
 def rastrigin(dim: int = 2) -> Landscape:
-    """An egg box, the sum of x² + 10 (1 - cos 2 pi x): a minimum near every whole point, the lowest, 0, at 0.  (dim,) -> ()
+    """An egg box, the sum of x² + 10 (1 - cos 2 pi x): a minimum near every whole point, 0 at 0.  (dim,) -> ()
 
     Rastrigin 1974, as generalised by Mühlenbein et al. 1991, https://doi.org/10.1016/S0167-8191(05)80052-3
     """

@@ -47,7 +47,7 @@ def bowl(curvature: float = 1.0) -> Landscape:
 
 @landscape
 def valley(condition: float = 40.0, *, angle: float = 0.35) -> Landscape:
-    """A long narrow valley: a quadratic with eigenvalues 1 and `condition`, turned by this angle in radians.  (2,) -> ()
+    """A long narrow valley: a quadratic with eigenvalues 1 and `condition`, turned by an angle in radians.  (2,) -> ()
 
     With angle=0 it lies along an axis, where a rate for each coordinate alone makes it round.
     """
@@ -71,7 +71,7 @@ def saddle() -> Landscape:
 
 
 @landscape
-def shallow_minima(depth: float = 0.12, slope: float = 0.25) -> Landscape:
+def shallow_minima(depth: float = 0.15, slope: float = 0.1) -> Landscape:
     """A slope with a row of dents: y² / 2 - slope x - depth cos(2 pi x).  (2,) -> ()
 
     The minima are at n + asin(slope / (2 pi depth)) / (2 pi) for whole n, each lower than the one before by the slope.
