@@ -8,7 +8,7 @@ from fdl.inspection.landscapes.classics import beale, himmelblau, monkey_saddle,
 from fdl.inspection.landscapes.draw import draw, save_picture
 from fdl.inspection.landscapes.landscape import Landscape, landscape
 from fdl.inspection.landscapes.shapes import bowl, cliff, plateau, quadratic, saddle, shallow_minima, valley
-from fdl.inspection.landscapes.trajectory import Trajectory, trajectories, trajectory
+from fdl.inspection.landscapes.trajectory import Trajectory, sweep, trajectories, trajectory
 from fdl.inspection.landscapes.zoo import zoo
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Trajectory",
     "trajectory",
     "trajectories",
+    "sweep",
     "draw",
     "save_picture",
 ]

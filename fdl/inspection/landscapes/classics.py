@@ -56,7 +56,7 @@ def himmelblau() -> Landscape:
         (3.584428340330492, -1.848126526964404),
     )
     lesson = "Four minima equally good: which one is found is decided by the start and the first steps."
-    return Landscape(function, (-0.4, -1.2), ((-5.0, 5.0), (-5.0, 5.0)), minima, lesson)
+    return Landscape(function, (-4.5, 0.2), ((-5.0, 5.0), (-5.0, 5.0)), minima, lesson)
 
 
 @landscape

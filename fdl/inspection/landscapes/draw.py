@@ -59,12 +59,24 @@ def draw(landscape: Landscape, trajectories: Mapping[str, Trajectory], axes: Any
             raise ShapeError(f"{name!r} has points of shape {np.shape(path.points)}; draw one start at a time")
         seen = visible(landscape, path.points)
         label = f"{name} ({seen.note})" if seen.note else name
-        colour, size = colours[i % len(colours)], 2.2 if len(seen.points) <= 60 else 1.2
-        axes.plot(*seen.points.T, color=colour, lw=1.1, marker="o", ms=size, mew=0, label=label, zorder=3)
-        axes.plot(*seen.points[-1:].T, color=colour, marker="X" if seen.note else "o", ms=6, mec="white", zorder=4)
+        colour = colours[i % len(colours)]
+        axes.plot(*seen.points.T, color=colour, lw=1.2, marker="o", ms=2.4, mew=0, label=label, zorder=3)
+        axes.plot(
+            *seen.points[-1:].T,
+            color=colour,
+            marker="X" if seen.note else "o",
+            ms=6.5,
+            mec="white",
+            zorder=4,
+            clip_on=False,
+        )
     axes.plot(*landscape.start, marker="o", ms=5, mfc="white", mec="black", mew=1, zorder=5)
-    if trajectories:
-        axes.legend(loc="lower left", fontsize=8, framealpha=0.85, edgecolor="none", handlelength=1.2)
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        columns = 1 if max(map(len, labels)) > 26 else 2
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(0, 0), ncols=columns, fontsize=8, frameon=False, borderaxespad=0.2
+        )
 
 
 def save_picture(
@@ -77,13 +89,24 @@ def save_picture(
     colours: Any = COLOURS,
 ) -> None:
     """Draw into a PNG of this size in pixels (width, height).  Needs matplotlib: pip install 'fdl[examples]'"""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure  # no pyplot: it would keep a global list of figures
+    from PIL import Image
 
     figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     draw(landscape, trajectories, axes, colours=colours)
-    axes.set_title(title, fontsize=10)
-    figure.savefig(path, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    axes.set_title(title, fontsize=9, loc="left")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    # Of the thousands of colours at the edges of lines the commonest are enough, in a third of the bytes.
+    commonest = [colour for _, colour in sorted(picture.getcolors(size[0] * size[1]) or [], reverse=True)]
+    lines = [tuple(round(255 * part) for part in to_rgb(colour)) for colour in colours]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([part for colour in [*lines, *commonest][:256] for part in colour])
+    picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)
 
 
 def _draw_contours(landscape: Landscape, axes: Any) -> None:
@@ -94,7 +117,7 @@ def _draw_contours(landscape: Landscape, axes: Any) -> None:
     bottoms = [float(landscape.function(jnp.asarray(point, float))) for point in landscape.minima]
     heights = heights - min([heights.min(), *bottoms])
     levels = np.geomspace(np.quantile(heights, 0.002), heights.max(), 17)
-    axes.contourf(x, y, heights, levels=[0, *levels], colors=_greys(len(levels)), extend="neither")
+    axes.contourf(x, y, heights, levels=[0, *levels], colors=_shades(len(levels)), extend="neither")
     axes.contour(x, y, heights, levels=levels, colors="white", linewidths=0.5)
     for point in landscape.minima:
         axes.plot(*point, marker="+", ms=7, mew=1.2, color="black", zorder=2)
@@ -103,7 +126,7 @@ def _draw_contours(landscape: Landscape, axes: Any) -> None:
         spine.set_visible(False)
 
 
-def _greys(n: int) -> np.ndarray:
-    """From a light to a lighter blue-grey, so that trajectories stand out on all of them: (n, 3)"""
-    low, high = np.array([0.72, 0.78, 0.85]), np.array([0.97, 0.97, 0.96])
-    return low + np.linspace(0, 1, n)[:, None] * (high - low)
+def _shades(n: int) -> np.ndarray:
+    """From a pale blue-grey to nearly white, so that trajectories stand out on all of them: (n, 3)"""
+    low, high = np.array([0.62, 0.71, 0.81]), np.array([0.97, 0.97, 0.96])
+    return low + np.linspace(0, 1, n)[:, None] ** 0.7 * (high - low)

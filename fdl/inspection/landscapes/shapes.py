@@ -53,7 +53,8 @@ def valley(condition: float = 40.0, *, angle: float = 0.35) -> Landscape:
     """
     require_constant("condition", condition, 1.0)
     lesson = "The walls bound the learning rate, and the way along the floor is long: momentum is for this."
-    return replace(quadratic((1.0, condition), angle=angle), lesson=lesson)
+    start = (-1.9 * math.cos(angle) - 0.45 * math.sin(angle), -1.9 * math.sin(angle) + 0.45 * math.cos(angle))
+    return replace(quadratic((1.0, condition), angle=angle), start=start, lesson=lesson)
 
 
 @landscape
@@ -71,23 +72,27 @@ def saddle() -> Landscape:
 
 
 @landscape
-def shallow_minima(depth: float = 0.15, slope: float = 0.1) -> Landscape:
-    """A slope with a row of dents: y² / 2 - slope x - depth cos(2 pi x).  (2,) -> ()
+def shallow_minima(depth: float = 0.12, bend: float = 0.1) -> Landscape:
+    """A wide bowl with a row of dents: y² / 2 + bend x² / 2 - depth cos(2 pi x).  (2,) -> ()
 
-    The minima are at n + asin(slope / (2 pi depth)) / (2 pi) for whole n, each lower than the one before by the slope.
-    Raises ValueError where the slope is too steep for dents.
+    The dents are near whole x, the lowest at 0.  Raises ValueError where the bowl is too steep for dents.
     """
     require_constant("depth", depth, POSITIVE)
-    require_constant("slope", slope, 0.0)
-    ratio = slope / (2 * math.pi * depth)
-    if ratio >= 1:
-        raise ValueError(f"slope={slope} leaves no minima in dents of depth={depth}: it must be below 2 pi depth")
-    shift = math.asin(ratio) / (2 * math.pi)
+    require_constant("bend", bend, 0.0)
+    steepest = 2 * math.pi * depth  # the slope of a dent's walls
+    if 2.25 * bend >= steepest:
+        raise ValueError(f"bend={bend} leaves no dents of depth={depth}: it must be below {steepest / 2.25:.3g}")
 
     def function(x):
-        return 0.5 * x[1] ** 2 - slope * x[0] - depth * jnp.cos(2 * math.pi * x[0])
+        return 0.5 * x[1] ** 2 + 0.5 * bend * x[0] ** 2 - depth * jnp.cos(2 * math.pi * x[0])
 
-    minima = tuple((n + shift, 0.0) for n in range(-2, 3))
+    def dent(n):
+        x = float(n)
+        for _ in range(60):
+            x = n - math.asin(bend * x / steepest) / (2 * math.pi)
+        return x
+
+    minima = tuple((dent(n), 0.0) for n in range(-2, 3))
     lesson = "Gradient descent stops in the first dent; momentum and large steps roll over it."
     return Landscape(function, (-2.45, 0.9), ((-2.7, 2.7), (-1.3, 1.3)), minima, lesson)
 

@@ -1,6 +1,6 @@
 """Where an optimizer goes on a landscape, by the step that trains models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +44,13 @@ def trajectories(
 ) -> dict[str, Trajectory]:
     """The trajectory of each optimizer, by its name."""
     return {name: trajectory(optimizer, landscape, steps, start=start) for name, optimizer in optimizers.items()}
+
+
+def sweep(make: Callable[[jax.Array], Transform], landscape: Landscape, rates: Any, steps: int) -> Trajectory:
+    """The trajectories of make(rate) for all rates (n,), in one program: points (n, steps + 1, dim)."""
+    start = jnp.asarray(landscape.start, float)
+    one = lambda rate: _follow(make(rate), landscape, start, steps=steps)
+    return compile(jax.vmap(one))(jnp.asarray(rates, float))
 
 
 def _follow(optimizer: Transform, landscape: Landscape, start: jax.Array, *, steps: int) -> Trajectory:
