@@ -35,8 +35,8 @@ FIXED = {
     "newton_cg": optim.newton_cg(),
     "hessian_free": optim.hessian_free(),
     "cocob": optim.cocob(),
-    "dadapt_adamw": optim.dadapt_adamw(initial=1e-2),
-    "prodigy": optim.prodigy(initial=1e-2),
+    "dadapt_adamw": optim.dadapt_adamw(),
+    "prodigy": optim.prodigy(correct_bias=True),
     "dog": optim.dog(initial=1e-2),
     "dowg": optim.dowg(),
     "polyak_sgd": optim.polyak_sgd(),
@@ -131,9 +131,10 @@ def lecture() -> None:
 
 
 def colours_of(names: Iterable[str]) -> list[str]:
-    """The same colour for the same classic in every picture; the others share the rest."""
+    """The same colour for the same classic in every picture; the others take what is left."""
     classics = dict(zip(["sgd", "momentum", "nesterov", "adam"], COLOURS))
-    free = itertools.cycle([colour for colour in COLOURS if colour not in map(classics.get, names)])
+    used = {classics.get(name) for name in names}
+    free = itertools.cycle([colour for colour in (*COLOURS[4:], *COLOURS[:4]) if colour not in used])
     return [classics.get(name) or next(free) for name in names]
 
 

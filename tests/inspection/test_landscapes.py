@@ -123,6 +123,8 @@ def test_a_valley_has_its_curvatures_whichever_way_it_lies():
 def test_the_saddle_curves_down_one_way_and_the_monkey_saddle_not_at_all():
     np.testing.assert_allclose(at(jax.grad, landscapes.saddle(), (0.0, 0.0)), 0)
     np.testing.assert_allclose(np.linalg.eigvalsh(at(jax.hessian, landscapes.saddle(), (0.0, 0.0))), [-1, 1])
+    np.testing.assert_allclose(at(jax.grad, landscapes.beale(), (0.0, 1.0)), 0)
+    assert (np.linalg.eigvalsh(at(jax.hessian, landscapes.beale(), (0.0, 1.0))) * [-1, 1] > 0).all()
     monkey = landscapes.monkey_saddle()
     np.testing.assert_allclose(at(jax.grad, monkey, (0.0, 0.0)), 0)
     np.testing.assert_allclose(at(jax.hessian, monkey, (0.0, 0.0)), 0)

@@ -28,15 +28,16 @@ def rosenbrock(dim: int = 2) -> Landscape:
 def beale() -> Landscape:
     """The sum of (c - x + x yⁿ)² for c = 1.5, 2.25, 2.625 and n = 1, 2, 3: a flat floor.  (2,) -> ()
 
-    Its minimum is 0 at (3, 0.5).  Moré, Garbow & Hillstrom 1981, function 5, https://doi.org/10.1145/355934.355936
+    Its minimum is 0 at (3, 0.5), and there is a saddle at (0, 1).
+    Moré, Garbow & Hillstrom 1981, function 5, https://doi.org/10.1145/355934.355936
     """
 
     def function(x):
         terms = [c - x[0] + x[0] * x[1] ** n for n, c in ((1, 1.5), (2, 2.25), (3, 2.625))]
-        return sum(term * term for term in terms)
+        return jnp.sum(jnp.square(jnp.stack(terms)))
 
     lesson = "Gradients of a thousand and of a thousandth on one way: no single learning rate fits both."
-    return Landscape(function, (0.6, 1.6), ((-0.5, 4.0), (-1.6, 2.0)), ((3.0, 0.5),), lesson)
+    return Landscape(function, (1.0, 1.5), ((-0.7, 4.0), (-1.6, 2.0)), ((3.0, 0.5),), lesson)
 
 
 @landscape

@@ -103,7 +103,7 @@ def save_picture(
     picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # Of the thousands of colours at the edges of lines the commonest are enough, in a third of the bytes.
     commonest = [colour for _, colour in sorted(picture.getcolors(size[0] * size[1]) or [], reverse=True)]
-    lines = [tuple(round(255 * part) for part in to_rgb(colour)) for colour in colours]
+    lines = [tuple(round(255 * part) for part in to_rgb(colour)) for colour in (*colours, *["0", ".3", ".6", "1"])]
     palette = Image.new("P", (1, 1))
     palette.putpalette([part for colour in [*lines, *commonest][:256] for part in colour])
     picture.quantize(palette=palette, dither=Image.Dither.NONE).save(path, "PNG", optimize=True)

@@ -53,7 +53,7 @@ def bfgs() -> Transform:
 
 @transform
 def lbfgs(memory: int = 10) -> Transform:
-    """L-BFGS with a strong Wolfe search.
+    """BFGS that remembers its last steps alone, with a strong Wolfe search.
 
     B as in `bfgs`, but from ⟨s, y⟩ / |y|² I by the last memory pairs s, y alone;  Δ = −α B g, α by the search
     """

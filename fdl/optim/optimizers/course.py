@@ -71,7 +71,7 @@ def rprop(
 
 @transform
 def rmsprop(learning_rate: Hyper, **rmsprop: Any) -> Transform:
-    """RMSProp; the other arguments are those of `scale_by_rmsprop`.
+    """Steps in units of the running root mean square of gradients; the other arguments are those of `scale_by_rmsprop`.
 
     r ← decay r + (1 − decay) g²;  Δ = −learning_rate g / √(r + eps)
 
@@ -98,30 +98,34 @@ def rmsprop_momentum(learning_rate: Hyper, momentum: Hyper = 0.9, decay: float =
 
 @transform
 def adagrad(learning_rate: Hyper, **adagrad: Any) -> Transform:
-    """Adagrad; the other arguments are those of `scale_by_adagrad`.  https://jmlr.org/papers/v12/duchi11a.html
+    """Steps in units of the root of all squares so far; the other arguments are those of `scale_by_adagrad`.
 
     r ← r + g²;  Δ = −learning_rate g / (√r + eps)
+
+    https://jmlr.org/papers/v12/duchi11a.html
     """
     return chain(scale_by_adagrad(**adagrad), scale_by_learning_rate(learning_rate))
 
 
 @transform
 def adadelta(learning_rate: Hyper = 1.0, **adadelta: Any) -> Transform:
-    """Adadelta; the other arguments are those of `scale_by_adadelta`.  The paper's learning rate is 1.
+    """Steps in units of gradients, as large as the steps before; the other arguments are those of `scale_by_adadelta`.
 
     r ← decay r + (1 − decay) g²;  u = g √(s + eps) / √(r + eps);  s ← decay s + (1 − decay) u²
     Δ = −learning_rate u
 
-    https://arxiv.org/abs/1212.5701
+    The paper's learning rate is 1.  https://arxiv.org/abs/1212.5701
     """
     return chain(scale_by_adadelta(**adadelta), scale_by_learning_rate(learning_rate))
 
 
 @transform
 def adam(learning_rate: Hyper = 1e-3, **adam: Any) -> Transform:
-    """Adam; the other arguments are those of `scale_by_adam`.  https://arxiv.org/abs/1412.6980
+    """Running means of gradients in units of their root mean square; the other arguments are those of `scale_by_adam`.
 
     m ← b1 m + (1 − b1) g;  v ← b2 v + (1 − b2) g²;  Δ = −learning_rate m̂ / (√v̂ + eps)
+
+    https://arxiv.org/abs/1412.6980
     """
     return chain(scale_by_adam(**adam), scale_by_learning_rate(learning_rate))
 
