@@ -41,10 +41,10 @@ Written by `python -m examples.optimizers_page`, from the docstrings, from the s
 In the formulas x are the parameters, f is the loss, g its gradient at x, H its Hessian, Δ what is added to x, and x₀
 the first parameters; a prime marks the step before, t counts the steps from 1, and ← is an assignment. Products and
 roots go number by number, except of matrices; |·| is a magnitude of numbers and a norm of arrays, ⟨·, ·⟩ an inner
-product. A hat corrects a running mean for its start at 0, by its own decay: m̂ = m / (1 − b1ᵗ). Where nothing is assigned
-to n, an array has n numbers. The other names are arguments, and what they do is told in the docstrings.
+product. A hat corrects a running mean for its start at 0, by its own decay: m̂ = m / (1 − b1ᵗ). Where nothing is
+assigned to n, an array has n numbers. The other names are arguments, and what they do is told in the docstrings.
 
-The state is counted for a kernel of 100 × 100: numbers per parameter, and single numbers beside them. Errors are the
+The state is counted for a kernel of 100 × 100: numbers per parameter + single numbers (steps, scales). Errors are the
 largest seen over all variants, relative to the largest magnitude. In the pictures each optimizer takes 100 steps on
 `landscapes.beale()`, with the learning rate of 1, 2, 5 times powers of ten that is best there; what finds its own
 steps runs as it is. The cross is the minimum, and an x at the edge says where a trajectory leaves. `sam` and `asam`
@@ -91,7 +91,7 @@ def state(name: str) -> str:
     kernel = jax.ShapeDtypeStruct((100, 100), "float32")
     leaves = jax.tree.leaves(jax.eval_shape(made(name).init, {"kernel": kernel}))
     single = sum(leaf.ndim == 0 for leaf in leaves)
-    return f"{sum(leaf.size for leaf in leaves if leaf.ndim) / kernel.size:,g} per parameter, and {single}"
+    return f"{sum(leaf.size for leaf in leaves if leaf.ndim) / kernel.size:,g} per parameter + {single}"
 
 
 def oracles(name: str) -> str:
