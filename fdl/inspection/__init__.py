@@ -1,5 +1,6 @@
-"""Looking into a model without editing it."""
+"""Looking into a model without editing it, and at what optimizers do."""
 
+from fdl.inspection import landscapes
 from fdl.inspection.capture import capture
 from fdl.inspection.flops import Flops, flops
 from fdl.inspection.nonfinite import NonFinite, find_nonfinite
@@ -18,4 +19,5 @@ __all__ = [
     "Moments",
     "find_nonfinite",
     "NonFinite",
+    "landscapes",
 ]

@@ -148,7 +148,7 @@ PAPERS = {
     "accelerating": lambda: (optim.sgd(1e-3, 0.9), accelerating(flat, 0.9)),
     "accelerating, falling rate": lambda: (optim.sgd(falling, 0.9), accelerating(rate, 0.9)),
     "average": lambda: (optim.sgd(falling, 0.9, average=True), average(rate, 0.9)),
-    "polyak": lambda: (optim.momentum(falling, rising), polyak(rate, rises)),
+    "heavy ball": lambda: (optim.momentum(falling, rising), polyak(rate, rises)),
     "nesterov": lambda: (optim.nesterov(1e-3), nesterov(flat, lambda t: 0.9), settled(0.9)),
     "nesterov, scheduled": lambda: (optim.nesterov(falling, rising), nesterov(rate, rises), settled(rising)),
     "nesterov, torch's coding": lambda: (
@@ -174,7 +174,9 @@ PAPERS = {
 }
 
 for room in sorted(path.stem for path in Path(__file__).parent.glob("papers/*.py")):
-    PAPERS |= importlib.import_module(f"tests.optim.papers.{room}").PAPERS
+    more = importlib.import_module(f"tests.optim.papers.{room}").PAPERS
+    assert not PAPERS.keys() & more.keys(), "one name for two papers: the first would not be tested"
+    PAPERS |= more
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -24,6 +24,8 @@ class MadgradState(NamedTuple):
 def madgrad(learning_rate: Hyper = 1e-2, momentum: float = 0.9, *, eps: float = 1e-6) -> Transform:
     """Dual averaging with Adagrad's idea and momentum.  https://arxiv.org/abs/2101.11075
 
+    w = learning_rate √t;  s ← s + w g;  v ← v + w g²;  Δ = (1 − momentum) (x₀ − s / (∛v + eps) − x)
+
     The parameters move by 1 - momentum of the way to start - total / (cbrt(square) + eps).  With eps = 0 a parameter
     that has never had a gradient does not move.  The learning rate is part of the sums: nothing may follow in a chain.
     """

@@ -27,6 +27,8 @@ class LookaheadState(NamedTuple):
 def lookahead(inner: Transform, every: int = 5, alpha: float = 0.5, *, reset: bool = False) -> Transform:
     """At every `every`-th step the slow weights go alpha of the way to the fast ones, which go back to them.
 
+    x ← x + inner(g);  every so many steps slow ← slow + alpha (x − slow);  x ← slow
+
     The parameters are the fast weights; `averaged(opt_state, params)` gives the slow ones.  The inner state is kept, or
     with reset=True starts anew from the slow weights.  https://arxiv.org/abs/1907.08610
     """

@@ -79,7 +79,13 @@ def schedule_free(inner: Transform, weight: Hyper = 1.0, b1: float = 0.9) -> Tra
 def schedule_free_sgd(
     learning_rate: Hyper = 1.0, b1: float = 0.9, *, weight_decay: Hyper = 0.0, where: Where = "**"
 ) -> Transform:
-    """Schedule-free gradient descent; weight decay is an L2 penalty at y on the parameters meant."""
+    """Schedule-free gradient descent; weight decay is an L2 penalty at y on the parameters meant.
+
+    g = ∇f(y), y = (1 − b1) z + b1 x;  z ← z − learning_rate (g + weight_decay y);  x ← x + c (z − x)
+    c = learning_rate² / Σ learning_rate²
+
+    https://arxiv.org/abs/2405.15682
+    """
     inner = chain(add_weight_decay(weight_decay, where), scale_by_learning_rate(learning_rate))
     return schedule_free(inner, _squared(learning_rate), b1)
 
@@ -96,6 +102,9 @@ def schedule_free_adamw(
     correct_rate: bool = False,
 ) -> Transform:
     """Schedule-free Adam with weight decay at y on the parameters meant.  https://arxiv.org/abs/2405.15682, algorithm 1
+
+    g = ∇f(y), y = (1 − b1) z + b1 x;  v ← b2 v + (1 − b2) g²
+    z ← z − learning_rate (g / (√v̂ + eps) + weight_decay y);  x ← x + c (z − x), c = learning_rate² / Σ learning_rate²
 
     correct_rate=True corrects the squares for their start at 0 in the learning rate, and so in the weights too, as the
     authors' reference code does.

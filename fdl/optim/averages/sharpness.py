@@ -16,7 +16,9 @@ from fdl.tree import Tree, Where, norm, select, widen
 
 @transform
 def sam(inner: Transform, rho: float = 0.05) -> Transform:
-    """The inner optimizer by the gradient at parameters + rho * g / |g|.  https://arxiv.org/abs/2010.01412
+    """The inner optimizer by the gradient where the loss is worst within rho.  https://arxiv.org/abs/2010.01412
+
+    Δ = inner(∇f(x + rho g / |g|))
 
     Raises TypeError if update gets no value_fn.
     """
@@ -30,7 +32,9 @@ def sam(inner: Transform, rho: float = 0.05) -> Transform:
 
 @transform
 def asam(inner: Transform, rho: float = 0.5, eta: float = 0.01, *, where: Where = "**") -> Transform:
-    """SAM by distances relative to the parameters: at parameters + rho * T^2 g / |T g|, with T = |parameters| + eta.
+    """SAM by distances relative to the parameters.
+
+    T = |x| + eta;  Δ = inner(∇f(x + rho T² g / |T g|))
 
     Where `where` does not mean a parameter, T is 1: the authors' code means the kernels alone, their paper all.
     Raises TypeError if update gets no value_fn.  https://arxiv.org/abs/2102.11600

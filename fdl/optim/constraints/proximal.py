@@ -45,6 +45,9 @@ def proximal_gradient(
 ) -> Transform:
     """Gradient descent on the loss plus a penalty on the parameters meant: ISTA, or with accelerate FISTA.
 
+    x ← argmin over y of learning_rate penalty(y) + |y − (x − learning_rate g)|² / 2
+    with accelerate:  g and x at x + (t − 1) / t' (x − x'), where t' = (1 + √(1 + 4 t²)) / 2
+
     Beck & Teboulle 2009, https://doi.org/10.1137/080716542.  FISTA holds the parameters at the extrapolated point; the
     result is `opt_state[-1].point`, which has the exact zeros and which the parameters approach.
     """

@@ -124,6 +124,10 @@ def nonlinear_conjugate_gradient(
 ) -> Transform:
     """Nonlinear conjugate gradients with a strong Wolfe search: `scale_by_conjugate_gradient` and `strong_wolfe`.
 
+    β = max(0, ⟨g, g − g'⟩ / |g'|²);  d ← −g + β d;  Δ = α d, α by the search
+
+    Nocedal & Wright section 5.2, https://doi.org/10.1007/978-0-387-40065-5
+
     A smaller curvature makes searches more exact: they cost more, and on badly scaled losses there are far fewer.
 
     With line_searches=3 every batch gets so many, from its own gradient on: for large batches of 1,000 examples or so,

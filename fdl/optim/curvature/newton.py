@@ -28,7 +28,12 @@ class HessianFreeState(NamedTuple):
 
 @transform
 def newton_cg(max_steps: int = 100) -> Transform:
-    """Truncated Newton: `scale_by_newton_cg`, then backtracking from the full step.  Nocedal & Wright algorithm 7.1"""
+    """Truncated Newton: `scale_by_newton_cg`, then backtracking from the full step.
+
+    H d = −g, by conjugate gradients until |H d + g| ≤ min(1/2, √|g|) |g|;  Δ = α d, α by the search
+
+    Nocedal & Wright algorithm 7.1, https://doi.org/10.1007/978-0-387-40065-5
+    """
     search = scale_by_backtracking_line_search(grow=math.inf)
     return chain(scale_by_newton_cg(max_steps), scale_by_learning_rate(1.0), search)
 
@@ -63,6 +68,8 @@ def hessian_free(
     damping: float = 1.0, *, max_steps: int = 100, progress: float = 5e-4, warm: float = 0.95, adapt: bool = True
 ) -> Transform:
     """Hessian-free optimization, Martens 2010: https://icml.cc/Conferences/2010/papers/458.pdf
+
+    (B + damping I) d = −g, by conjugate gradients until they idle;  Δ = α d, α by the search
 
     Conjugate gradients on (B + damping) d = -g, begun at `warm` times the last direction, stop when the last tenth of
     the steps (ten at least) gained less than `progress` per step; among iterates kept along the way the lowest loss

@@ -42,13 +42,21 @@ class LBFGSState(NamedTuple):
 
 @transform
 def bfgs() -> Transform:
-    """BFGS with a strong Wolfe search.  Memory grows with the square of the number of parameters: a few thousand."""
+    """BFGS with a strong Wolfe search.  Memory grows with the square of the number of parameters: a few thousand.
+
+    s = x − x';  y = g − g';  ρ = 1 / ⟨s, y⟩;  B ← (I − ρ s yᵀ) B (I − ρ y sᵀ) + ρ s sᵀ;  Δ = −α B g, α by the search
+
+    Nocedal & Wright algorithm 6.1, https://doi.org/10.1007/978-0-387-40065-5
+    """
     return chain(scale_by_bfgs(), scale_by_learning_rate(1.0), scale_by_zoom_line_search())
 
 
 @transform
 def lbfgs(memory: int = 10) -> Transform:
-    """L-BFGS with a strong Wolfe search."""
+    """BFGS that remembers its last steps alone, with a strong Wolfe search.
+
+    B as in `bfgs`, but from ⟨s, y⟩ / |y|² I by the last memory pairs s, y alone;  Δ = −α B g, α by the search
+    """
     return chain(scale_by_lbfgs(memory), scale_by_learning_rate(1.0), scale_by_zoom_line_search())
 
 

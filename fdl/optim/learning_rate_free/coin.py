@@ -25,6 +25,9 @@ class CocobState(NamedTuple):
 def cocob(alpha: float = 100.0, eps: float = 1e-8) -> Transform:
     """COCOB-Backprop: no learning rate at all.  https://arxiv.org/abs/1705.07795, algorithm 2
 
+    L ← max(L, |g|);  n ← n + |g|;  r ← max(r − (x − x₀) g, 0);  s ← s − g
+    x ← x₀ + s (L + r) / (L max(n + L, alpha L))
+
     The largest gradient so far starts at eps, which the paper leaves at 0.  Nothing may follow in a chain.
     """
     require_constant("alpha", alpha, 0.0)

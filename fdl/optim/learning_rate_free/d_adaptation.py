@@ -55,6 +55,10 @@ def dadapt_adamw(
 ) -> Transform:
     """Adam with D-Adaptation and decoupled weight decay.  https://arxiv.org/abs/2301.07733, algorithm 5
 
+    λ = d learning_rate;  m ← b1 m + (1 − b1) λ g;  v ← b2 v + (1 − b2) g²;  c = √b2
+    n ← c n + (1 − c) λ ⟨g, s / (√v + eps)⟩;  s ← c s + (1 − c) λ g;  d ← max(d, n / ((1 − c) |s|₁))
+    Δ = −m / (√v + eps) − λ weight_decay x
+
     As in the paper the means are not corrected for their start; correct_bias=True does so.  last_unit=True measures a
     gradient in the unit of the step before, as the authors' code came to do, and not in the one that contains it.
     """
@@ -103,6 +107,10 @@ def prodigy(
     safeguard_warmup: bool = False,
 ) -> Transform:
     """Adam with Prodigy's estimate, which grows faster than D-Adaptation's.  https://arxiv.org/abs/2306.06101
+
+    λ = d learning_rate;  m ← b1 m + (1 − b1) d g;  v ← b2 v + (1 − b2) d² g²
+    Δ = −λ (m / (√v + d eps) + weight_decay x)
+    n ← b3 n + (1 − b3) d λ ⟨g, x₀ − x⟩;  s ← b3 s + (1 − b3) d λ g;  d ← max(d, coefficient n / |s|₁)
 
     Algorithm 4, with decoupled weight decay.  b3 is the decay of the estimate's sums, sqrt(b2) if not given.  As in the
     paper the means are not corrected for their start; correct_bias=True does so.  safeguard_warmup=True leaves the

@@ -63,6 +63,8 @@ def scale_by_dowg(
 def dog(learning_rate: Hyper = 1.0, **dog: Any) -> Transform:
     """Distance over gradients; the other arguments are those of `scale_by_dog`.  The paper's learning rate is 1.
 
+    r ← max(r, |x − x₀|);  G ← G + |g|²;  Δ = −learning_rate r g / √(G + eps)
+
     Its last parameters are noisy: evaluate an average, chain(dog(), average_params(polynomial_average(8))).
     """
     return chain(scale_by_dog(**dog), scale_by_learning_rate(learning_rate))
@@ -70,7 +72,10 @@ def dog(learning_rate: Hyper = 1.0, **dog: Any) -> Transform:
 
 @transform
 def dowg(learning_rate: Hyper = 1.0, **dowg: Any) -> Transform:
-    """Distance over weighted gradients; the other arguments are those of `scale_by_dowg`."""
+    """Distance over weighted gradients; the other arguments are those of `scale_by_dowg`.
+
+    r ← max(r, |x − x₀|);  G ← G + r² |g|²;  Δ = −learning_rate r² g / (√G + eps)
+    """
     return chain(scale_by_dowg(**dowg), scale_by_learning_rate(learning_rate))
 
 

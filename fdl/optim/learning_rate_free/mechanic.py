@@ -37,6 +37,9 @@ def mechanic(
 ) -> Transform:
     """The parameters are the start plus the sum of the inner updates, times a scale that is learnt.
 
+    x = x₀ + s Σ inner(g), s = Σ s_β;  h = ⟨g + weight_decay s |g| x / |x|, Σ inner(g)⟩;  L_β ← max(β L_β, |h|)
+    r_β ← max(0, β r_β − s_β h);  v_β ← β² v_β + h²;  s_β = (initial L_β / len(betas) + r_β) / (√v_β + eps)
+
     Wrap an optimizer of learning rate 1, or of a schedule whose peak is 1.  weight_decay is Mechanic's own and enters
     the scale alone.  clip=True bounds each product by the largest before, as a later version does.  The first step is
     0.  https://arxiv.org/abs/2306.00144

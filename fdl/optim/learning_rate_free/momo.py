@@ -29,7 +29,9 @@ class MoMoState(NamedTuple):
 
 @transform
 def polyak_sgd(learning_rate: Hyper = 1.0, f_star: Hyper = 0.0, *, scaling: float = 1.0) -> Transform:
-    """Gradient descent by steps of min(learning_rate, (loss - f_star) / (scaling |g|^2)), 0 below f_star.
+    """Gradient descent by steps that bring the linear model of the loss down to f_star, 0 below it.
+
+    Δ = −min(learning_rate, (f − f_star)₊ / (scaling |g|²)) g
 
     f_star is the smallest loss, or a guess below it.  Raises TypeError without the value of the loss.
     https://arxiv.org/abs/2002.10542
@@ -63,6 +65,9 @@ def momo(
 ) -> Transform:
     """Gradient descent with momentum and MoMo's step size.  https://arxiv.org/abs/2305.07583, algorithm 1
 
+    m, l, c ← b1 m, b1 l, b1 c + (1 − b1) (g, f, ⟨g, x⟩)
+    Δ = −min(learning_rate, (l − c + ⟨m, x⟩ − lower_bound)₊ / |m|²) m
+
     lower_bound is below every loss; estimate_bound=True raises it as training goes.  The means start at the first
     gradient, or with correct_bias=True at 0, corrected.  Weight decay is the paper's, proximal: it divides parameters
     by 1 + learning_rate * weight_decay after the step.
@@ -82,7 +87,11 @@ def momo_adam(
     weight_decay: Hyper = 0.0,
     where: Where = "**/kernel",
 ) -> Transform:
-    """Adam with MoMo's step size; the arguments are those of `momo`.  https://arxiv.org/abs/2305.07583, algorithm 3"""
+    """Adam with MoMo's step size; the arguments are those of `momo`.  https://arxiv.org/abs/2305.07583, algorithm 3
+
+    m, v as in `adam`;  l, c as in `momo`;  u = m / (√v̂ + eps);  b = 1 − b1ᵗ
+    Δ = −min(learning_rate / b, (l − c + ⟨m, x⟩ − b lower_bound)₊ / ⟨m, u⟩) u
+    """
     return _momo("momo_adam", learning_rate, b1, b2, eps, lower_bound, estimate_bound, True, weight_decay, where)
 
 

@@ -98,6 +98,9 @@ def kron(
 ) -> Transform:
     """PSGD with Kronecker factors, directions of root mean square 1.1 at most, and decoupled weight decay.
 
+    m ← b1 m + (1 − b1) g;  A = Q m̂;  B = Q⁻ᵀ z, z by chance;  Q ← Q − rate / |A Aᵀ + B Bᵀ| triu(A Aᵀ − B Bᵀ) Q
+    u = Qᵀ Q m̂;  Δ = −learning_rate (u / max(1, rms(u) / 1.1) + weight_decay x)
+
     The other arguments are those of `scale_by_kron`.
     """
     parts = scale_by_kron(**kron), clip_by_block_rms(1.1), add_weight_decay(weight_decay, where)

@@ -100,6 +100,8 @@ def muon(
 ) -> Transform:
     """Muon on the matrices meant, and the optimizer `rest` on all else.  https://kellerjordan.github.io/posts/muon/
 
+    v ← momentum v + g;  g + momentum v = U S Vᵀ;  Δ = −learning_rate (√max(1, out / in) U Vᵀ + weight_decay x)
+
     It is `groups`: it prints as what it does with which parameters, and `group_table(muon(...), params)` shows each.
     Embeddings and the last layer do better under Adam: where=["blocks/**/kernel"].  With rest=None a parameter that
     where does not mean raises TreeError.  The other arguments are those of `scale_by_muon`.

@@ -99,10 +99,12 @@ def scion(
     constrained: bool = True,
     stacked: Where = (),
 ) -> Transform:
-    """Scion, x <- (1 - e) x - e u: u the furthest point of a ball along the mean of the gradients.
+    """Scion: towards the furthest point of a ball along the mean of the gradients.
+
+    m ← momentum m + (1 − momentum) g;  u = argmax of ⟨m, u⟩ over the ball;  x ← (1 − learning_rate) x − learning_rate u
 
     scion(1e-3, {"head/kernel": sign_lmo(), "**/kernel": spectral_lmo(), "**": row_lmo()}).  The parameters never
-    leave the oracles if they start there; with constrained=False it is x <- x - e u, without bounds.
+    leave the oracles if they start there; with constrained=False it is x ← x − learning_rate u, without bounds.
     https://arxiv.org/abs/2502.07529, algorithms 1 and 2
     """
     shrink = [add_weight_decay(1.0, where="**")] if constrained else []

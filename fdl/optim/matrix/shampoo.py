@@ -87,7 +87,10 @@ def scale_by_shampoo(
 
 @transform
 def shampoo(learning_rate: Hyper = 0.1, **shampoo: Any) -> Transform:
-    """Shampoo; the other arguments are those of `scale_by_shampoo`."""
+    """Each axis of a matrix in its own units; the other arguments are those of `scale_by_shampoo`.
+
+    L ← L + g gᵀ;  R ← R + gᵀ g;  Δ = −learning_rate (L + eps I)^(−1/4) g (R + eps I)^(−1/4)
+    """
     return chain(scale_by_shampoo(**shampoo), scale_by_learning_rate(learning_rate))
 
 

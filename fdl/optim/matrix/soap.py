@@ -95,7 +95,12 @@ def scale_by_soap(
 def soap(
     learning_rate: Hyper = 3e-3, *, weight_decay: Hyper = 1e-2, where: Where = "**/kernel", **soap: Any
 ) -> Transform:
-    """SOAP with decoupled weight decay on the kernels; the other arguments are those of `scale_by_soap`."""
+    """Adam in the axes of Shampoo, with decoupled weight decay; the other arguments are those of `scale_by_soap`.
+
+    L ← b2 L + (1 − b2) g gᵀ = Q D Qᵀ;  R ← b2 R + (1 − b2) gᵀ g = P D Pᵀ
+    m ← b1 m + (1 − b1) g;  v ← b2 v + (1 − b2) (Qᵀ g P)²
+    Δ = −learning_rate (Q (Qᵀ m̂ P / (√v̂ + eps)) Pᵀ + weight_decay x)
+    """
     decay = add_weight_decay(weight_decay, where)
     return chain(scale_by_soap(**soap), decay, scale_by_learning_rate(learning_rate))
 

@@ -14,7 +14,10 @@ from fdl.optim.velocity import scale_by_learning_rate
 def asgd(
     learning_rate: float = 1e-2, *, weight_decay: float = 1e-4, power: float = 0.75, start: int = 1_000_000
 ) -> Transform:
-    """Averaged gradient descent with rates e / (1 + weight_decay e t)^power, as in torch.
+    """Averaged gradient descent with rates that fall by a power of the step, as in torch.
+
+    Δ = −learning_rate / (1 + weight_decay learning_rate (t − 1))^power (g + weight_decay x)
+    the mean of x is the result
 
     `averaged(opt_state, params)` reads the mean of the parameters since step `start`; before it, they are their own
     mean.  weight_decay acts on all parameters.  Polyak & Juditsky 1992, https://doi.org/10.1137/0330046
@@ -29,7 +32,10 @@ def asgd(
 
 @transform
 def optimistic_sgd(learning_rate: Hyper, strength: Hyper = 1.0) -> Transform:
-    """Gradient descent that expects the gradient to change again as it just did.  https://arxiv.org/abs/1711.00141"""
+    """Gradient descent that expects the gradient to change again as it just did.  https://arxiv.org/abs/1711.00141
+
+    Δ = −learning_rate (g + strength (g − g'))
+    """
     return chain(add_difference(strength), scale_by_learning_rate(learning_rate))
 
 
