@@ -21,6 +21,7 @@ OPTIMIZERS = FIXED | BY_RATE
 # Where an optimizer lives in fdl.optim, and the heading it stands under; the first that fits counts.
 HEADINGS = {
     "optimizers.course": "The classics",
+    "optimizers.descent": "The classics",
     "optimizers.adam": "Adam's family",
     "adaptive": "Adam's family",
     "optimizers.sign": "By signs",

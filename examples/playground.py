@@ -34,6 +34,7 @@ FIXED = {
     "nonlinear_conjugate_gradient": optim.nonlinear_conjugate_gradient(),
     "newton_cg": optim.newton_cg(),
     "hessian_free": optim.hessian_free(),
+    "ftrl": optim.ftrl(0.5),
     "cocob": optim.cocob(),
     "dadapt_adamw": optim.dadapt_adamw(),
     "prodigy": optim.prodigy(correct_bias=True),
@@ -47,6 +48,8 @@ FIXED = {
 BY_RATE: dict[str, Callable] = {
     "rprop": lambda size: optim.rprop(size),
     "muon": lambda rate: optim.muon(rate, rest=None),
+    "adamuon": lambda rate: optim.adamuon(rate, rest=None),
+    "larc": lambda rate: optim.larc(rate, coefficient=0.01),
     "scion": lambda rate: optim.scion(rate, {"**": optim.spectral_lmo(4.0)}),
     "proximal_gradient": lambda rate: optim.proximal_gradient(rate, optim.soft_threshold(0.01), accelerate=True),
     "sam": lambda rate: optim.sam(optim.sgd(rate)),

@@ -46,7 +46,9 @@ def scale_by_acprop(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-16) -> T
 def acprop(
     learning_rate: Hyper = 1e-3, *, weight_decay: Hyper = 0.0, where: Where = "**/kernel", **acprop: float
 ) -> Transform:
-    """p = p - learning_rate (direction + weight_decay p), the direction of `scale_by_acprop`, whose arguments it takes.
+    """AdaBelief in which a gradient is measured by those before it; the other arguments are those of `scale_by_acprop`.
+
+    Δ = −learning_rate (g / (√v̂ + eps) + weight_decay x);  m ← b1 m + (1 − b1) g;  v ← b2 v + (1 − b2) (g − m)² + eps
 
     https://arxiv.org/abs/2110.05454
     """

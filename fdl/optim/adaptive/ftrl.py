@@ -20,9 +20,12 @@ class FTRLState(NamedTuple):
 
 @transform
 def ftrl(learning_rate: float = 0.1, beta: float = 1.0, *, l1: float = 0.0, l2: float = 0.0) -> Transform:
-    """p = 0 where |z| <= l1, else -(z - sign(z) l1) / ((beta + sqrt(n)) / learning_rate + l2), for each number.
+    """Follow the regularised leader: of all gradients so far, with exact zeros by l1, for each number.
 
-    z sums g - (sqrt(n + g^2) - sqrt(n)) / learning_rate * p, n sums g^2.  The parameters are a function of z and n, so
+    z ← z + g − (√(n + g²) − √n) x / learning_rate;  n ← n + g²
+    x ← −sign(z) (|z| − l1)₊ / ((beta + √n) / learning_rate + l2)
+
+    The parameters are a function of z and n, so
     the first step leaves none of what they were: start from 0, as for a linear model.  Nothing may follow in a chain.
     McMahan et al. 2013, https://doi.org/10.1145/2487575.2488200, algorithm 1
     """

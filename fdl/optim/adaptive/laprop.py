@@ -89,7 +89,9 @@ def laprop(
     weight_decay: Hyper = 0.0,
     where: Where = "**/kernel",
 ) -> Transform:
-    """m = b1 m + (1 - b1) g / (sqrt(r / (1 - b2^t)) + eps), p = p - learning_rate (m / (1 - b1^t) + weight_decay p).
+    """Running means of gradients each in its own unit, where Adam takes the mean first and the unit then.
+
+    v ← b2 v + (1 − b2) g²;  m ← b1 m + (1 − b1) g / (√v̂ + eps);  Δ = −learning_rate (m̂ + weight_decay x)
 
     No b1, however near 1, makes it diverge as it makes Adam.  https://arxiv.org/abs/2002.04839, algorithm 1
     """

@@ -64,7 +64,10 @@ def larc(
     coefficient: float = 1e-3,
     where: Where = "**/kernel",
 ) -> Transform:
-    """v = momentum v + direction, p = p - learning_rate v, with the direction of `scale_by_larc`.
+    """SGD with momentum whose rate for each kernel is LARS's or its own, whichever is less.
+
+    u = min(1, coefficient |x| / ((|g| + weight_decay |x|) learning_rate)) (g + weight_decay x)
+    v ← momentum v + u;  Δ = −learning_rate v
 
     https://arxiv.org/abs/1708.03888, clipped as by NVIDIA's apex.
     """

@@ -68,7 +68,10 @@ def adamuon(
     weight_decay: Hyper = 0.1,
     **adamuon: Any,
 ) -> Transform:
-    """AdaMuon on the matrices meant, p = p - learning_rate (direction + weight_decay p), and `rest` on all else.
+    """AdaMuon on the matrices meant, and the optimizer `rest` on all else.
+
+    v ← momentum v + g;  sign(v) = U S Vᵀ;  r ← momentum r + (1 − momentum) (U Vᵀ)²;  u = U Vᵀ / (√r + eps)
+    Δ = −learning_rate (size u / rms(u) + weight_decay x)
 
     As `muon` it is `groups`, with the same `where` and `rest`; the other arguments are those of `scale_by_adamuon`.
     The rates are Adam's.  https://arxiv.org/abs/2507.11005

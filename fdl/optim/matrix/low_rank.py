@@ -70,7 +70,9 @@ def galore(
     where: Where = "**/kernel",
     **adam: Any,
 ) -> Transform:
-    """Adam in few directions of each matrix: p = p - learning_rate (size P adam(P^T g) + weight_decay p).
+    """Adam in few directions of each matrix.
+
+    Δ = −learning_rate (size P u + weight_decay x), u Adam's direction of Pᵀ g;  every so many steps g = P S Qᵀ
 
     The first arguments are those of `low_rank`, the others those of `scale_by_adam`.  https://arxiv.org/abs/2403.03507
     """

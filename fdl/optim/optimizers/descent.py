@@ -21,7 +21,9 @@ def sgdw(
     weight_decay: Hyper = 1e-2,
     where: Where = "**/kernel",
 ) -> Transform:
-    """v = momentum v + g, p = p - learning_rate (v + weight_decay p): decay that does not enter the velocity.
+    """SGD with momentum, and decay that does not enter the velocity.
+
+    v ← momentum v + g;  Δ = −learning_rate (v + weight_decay x), or with nesterov (g + momentum v + weight_decay x)
 
     https://arxiv.org/abs/1711.05101, algorithm 1
     """
@@ -31,7 +33,9 @@ def sgdw(
 
 @transform
 def noisy_sgd(learning_rate: Hyper, variance: Hyper = inverse_time(0.01, power=0.55), seed: int = 0) -> Transform:
-    """p = p - learning_rate (g + N(0, variance)), by default with the variance 0.01 / (1 + step)^0.55.
+    """Gradient descent with normal noise, by default of a variance that falls.
+
+    Δ = −learning_rate (g + z), z drawn from N(0, variance)
 
     https://arxiv.org/abs/1511.06807.  Langevin dynamics, which samples from exp(-loss), has variance 2 / learning_rate.
     """
@@ -40,7 +44,9 @@ def noisy_sgd(learning_rate: Hyper, variance: Hyper = inverse_time(0.01, power=0
 
 @transform
 def optimistic_adam(learning_rate: Hyper = 1e-3, strength: Hyper = 1.0, **adam: Any) -> Transform:
-    """p = p - learning_rate (d + strength (d - last d)), d = s / (sqrt(r) + eps): Adam for games, where it circles.
+    """Adam for games, where it circles: it expects its direction to change again as it just did.
+
+    m ← b1 m + (1 − b1) g;  v ← b2 v + (1 − b2) g²;  d = m̂ / (√v̂ + eps);  Δ = −learning_rate (d + strength (d − d'))
 
     The other arguments are those of `scale_by_adam`; the first step is Adam's.  https://arxiv.org/abs/1711.00141,
     algorithm 1
