@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import DtypeError, TreeError, describe
+from fdl.optim.extras import put_together, through
 from fdl.recipe import Recorded, recipe
-from fdl.tree import Tree, Where, flatten, merge, require_like, split
+from fdl.tree import Tree, Where, flatten, require_like, split
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule
@@ -95,7 +96,8 @@ def chain(*transforms: Transform | Any) -> Transform:
 def only(inner: Transform, where: Where) -> Transform:
     """The inner transform on the leaves meant; the other updates pass as they are and cost no state.
 
-    Raises TreeError where a pattern matches nothing.
+    What it sees of the loss is that of its own leaves, the others held where they are.  Raises TreeError where a
+    pattern matches nothing.
     """
 
     def init(params):
@@ -103,10 +105,11 @@ def only(inner: Transform, where: Where) -> Transform:
 
     def update(updates, state, params=None, **extras):
         meant, rest = split(updates, where)
-        own = None if params is None else split(params, where)[0]
-        meant, state = inner.update(meant, state, own, **extras)
-        found = flatten(merge(meant, rest))
-        return jax.tree.unflatten(jax.tree.structure(updates), [found[path] for path in flatten(updates)]), state
+        own, others = (None, None) if params is None else split(params, where)
+        back = None if params is None else lambda own: put_together(params, own, others)
+        seen = through(extras, lambda grad: split(grad, where)[0], back)
+        meant, state = inner.update(meant, state, own, **seen)
+        return put_together(updates, meant, rest), state
 
     return Transform(init, update)
 

@@ -1,6 +1,7 @@
 """Several updates on one batch, taken as one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -21,9 +22,8 @@ def repeat(inner: Transform, times: int) -> Transform:
         raise ValueError(f"times must be a whole number of updates, at least 1, got {times!r}")
 
     def update(updates, state, params=None, **extras):
-        value, grad, f = require_loss("repeat", params, extras)
-        move = _mover(inner, f)
-        first, memory = inner.update(updates, inner.init(params), params, value=value, grad=grad, value_fn=f)
+        move = _mover(inner, require_loss("repeat", params, extras)[2], extras)
+        first, memory = inner.update(updates, inner.init(params), params, **extras)
         carried = apply_updates(params, first), memory
         last, _ = jax.lax.fori_loop(1, times, lambda i, carried: move(*carried), carried)
         return jax.tree.map(lambda q, p, u: (widen(q) - widen(p)).astype(u.dtype), last, params, updates), state
@@ -31,10 +31,10 @@ def repeat(inner: Transform, times: int) -> Transform:
     return Transform(lambda params: (), update)
 
 
-def _mover(inner: Transform, f: Callable[[Tree], jax.Array]) -> Callable:
+def _mover(inner: Transform, f: Callable[[Tree], jax.Array], extras: dict[str, Any]) -> Callable:
     def move(params, memory):
         value, grad = jax.value_and_grad(f)(params)
-        updates, memory = inner.update(grad, memory, params, value=value, grad=grad, value_fn=f)
+        updates, memory = inner.update(grad, memory, params, **(extras | {"value": value, "grad": grad}))
         return apply_updates(params, updates), memory
 
     return move
