@@ -10,14 +10,22 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.adaptive.running import filled, over_root
+from fdl.optim.adaptive.running import BELOW_ONE, filled, over_root
 from fdl.optim.adaptive.squares import scale_by_rmsprop
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.leaves import each_leaf, moments, require_real
 from fdl.optim.points import moved, point, require_params, way_to
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_number, transform, value_at
+from fdl.optim.transform import (
+    Hyper,
+    Transform,
+    chain,
+    require_constant,
+    require_number,
+    require_state,
+    transform,
+    value_at,
+)
 from fdl.optim.velocity import scale_by_learning_rate
-from fdl.optim.wrappers.wrap import require_state
 from fdl.tree import Tree, Where
 
 
@@ -100,6 +108,8 @@ def schedule_free_adamw(
     authors' reference code does.
     """
     require_number("learning_rate", learning_rate, 0.0)
+    require_constant("b2", b2, 0.0, BELOW_ONE)
+    require_constant("eps", eps, 0.0)
 
     def corrected(step):
         return value_at(learning_rate, step) * jnp.sqrt(filled(b2, jnp.asarray(step) + 1))

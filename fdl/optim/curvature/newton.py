@@ -10,7 +10,16 @@ from fdl.optim.curvature.conjugate_gradient import Iterate, advance, begin, conj
 from fdl.optim.curvature.line_search import backtracking, require_loss, scale_by_backtracking_line_search
 from fdl.optim.curvature.products import gauss_newton_vector_product, hessian_vector_product
 from fdl.optim.leaves import moments, require_real
-from fdl.optim.transform import Transform, apply_updates, chain, require_constant, transform
+from fdl.optim.transform import (
+    Transform,
+    apply_updates,
+    chain,
+    require_constant,
+    require_fit,
+    require_state,
+    require_whole,
+    transform,
+)
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, add_scaled, norm, vdot, widen
 
@@ -40,7 +49,7 @@ def scale_by_newton_cg(max_steps: int = 100) -> Transform:
     They stop at a residual of min(1/2, sqrt|g|) |g|, which makes the end faster than linear, and before the first
     direction of negative curvature; if that is the gradient itself, the gradient is the direction.
     """
-    _require_steps(max_steps)
+    require_whole("max_steps", max_steps)
 
     def update(updates, state, params=None, **extras):
         _, _, f = require_loss("scale_by_newton_cg", params, extras)
@@ -74,7 +83,7 @@ def hessian_free(
     """
     for name, value in {"damping": damping, "progress": progress, "warm": warm}.items():
         require_constant(name, value, 0.0)
-    _require_steps(max_steps)
+    require_whole("max_steps", max_steps)
 
     def init(params):
         require_real(params)
@@ -83,6 +92,8 @@ def hessian_free(
 
     def update(updates, state, params=None, **extras):
         value, _, f = require_loss("hessian_free", params, extras)
+        require_state(state, HessianFreeState)
+        require_fit(updates, params)
         value, down = widen(value), jax.tree.map(lambda g: -g, _wide(updates))
         curved = _products(f, params, extras)
         damped = lambda v: add_scaled(curved(v), state.damping, v)
@@ -165,8 +176,3 @@ def _marks(max_steps: int) -> list[int]:
 
 def _wide(tree: Tree) -> Tree:
     return jax.tree.map(widen, tree)
-
-
-def _require_steps(max_steps: Any) -> None:
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
-        raise ValueError(f"max_steps must be a whole number of products, at least 1, got {max_steps!r}")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from fdl.optim.curvature.line_search import scale_by_zoom_line_search
 from fdl.optim.curvature.products import raveled
 from fdl.optim.leaves import moments, require_real
-from fdl.optim.transform import Transform, chain, require_constant, transform
+from fdl.optim.transform import Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, add_scaled, require_like, vdot
 
@@ -90,8 +90,7 @@ def scale_by_lbfgs(memory: int = 10, *, eps: float = 1e-10) -> Transform:
     Steps with step · change <= eps * |step| |change| are left out.  Holds 2 * memory + 2 times the parameters.
     Liu & Nocedal 1989, https://doi.org/10.1007/BF01589116
     """
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise ValueError(f"memory must be a whole number of steps, at least 1, got {memory!r}")
+    require_whole("memory", memory)
     require_constant("eps", eps, 0.0)
 
     def init(params):

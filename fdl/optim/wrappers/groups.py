@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from fdl.checks import describe
 from fdl.optim.extras import put_together, through
-from fdl.optim.transform import Transform, leafwise, require_trainable, transform
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.transform import Transform, leafwise, require_fit, require_state, require_trainable, transform
 from fdl.tree import Tree, assign, flatten, unflatten
 
 
@@ -35,6 +34,7 @@ def groups(transforms: Mapping[str, Transform]) -> Transform:
 
     def update(updates, state, params=None, **extras):
         require_state(state, GroupsState)
+        require_fit(updates, params)
         own = dict.fromkeys(transforms) if params is None else _parts(params, transforms)
         moved, new = {}, {}
         for pattern, part in _parts(updates, transforms).items():

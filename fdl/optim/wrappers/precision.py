@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.extras import through
-from fdl.optim.gradients.noise import leaf_keys, require_seed
-from fdl.optim.transform import Transform, require_trainable, transform
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.gradients.noise import leaf_keys
+from fdl.optim.transform import Transform, require_state, require_trainable, require_whole, transform
 from fdl.tree import Tree, require_like, widen
 
 
@@ -95,7 +94,7 @@ def stochastic_rounding(inner: Transform, seed: int = 0) -> Transform:
 
     The chance is a function of seed, step and path.  https://arxiv.org/abs/1502.02551, https://arxiv.org/abs/2010.06192
     """
-    require_seed(seed)
+    require_whole("seed", seed, 0)
 
     def init(params):
         require_trainable(params)
