@@ -30,6 +30,7 @@ CASES = {
     "repeat": Case(optim.repeat(optim.lbfgs(2), 2), 0, 0, needs_loss=True),
     "newton_cg": Case(optim.newton_cg(), 0, 1 + SEARCH, needs_loss=True),
     "hessian_free": Case(optim.hessian_free(max_steps=8), 4, 3, needs_loss=True),
+    "hessian_free, preconditioned": Case(optim.hessian_free(max_steps=8, precondition=0.75), 4, 3, needs_loss=True),
     "proximal_gradient": Case(optim.proximal_gradient(0.4, optim.soft_threshold(1e-6)), 0, 2),
     "proximal_gradient, accelerated": Case(
         optim.proximal_gradient(0.4, optim.soft_threshold(1e-6), accelerate=True), 4, 3
