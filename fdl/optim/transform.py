@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import DtypeError, TreeError, describe
+from fdl.optim.extras import put_together, through
 from fdl.recipe import Recorded, recipe
-from fdl.tree import Tree, Where, flatten, merge, require_like, split
+from fdl.tree import Tree, Where, flatten, require_like, split
 
 Schedule: TypeAlias = Callable[[Any], Any]
 Hyper: TypeAlias = float | jax.Array | Schedule
@@ -63,10 +64,15 @@ def scheduled(update: Callable[..., Tree]) -> Transform:
     It counts for plain numbers too, so that a number can give way to a schedule in the middle of a run.
     """
 
+    def init(params):
+        require_trainable(params)
+        return ScheduledState(jnp.zeros((), jnp.int32))
+
     def counted(updates, state, params=None, **extras):
+        require_state(state, ScheduledState)
         return update(updates, params, state.step), ScheduledState(state.step + 1)
 
-    return Transform(lambda params: ScheduledState(jnp.zeros((), jnp.int32)), counted)
+    return Transform(init, counted)
 
 
 @transform
@@ -78,10 +84,10 @@ def chain(*transforms: Transform | Any) -> Transform:
         return tuple(part.init(params) for part in transforms)
 
     def update(updates, state, params=None, **extras):
+        require_state(state, tuple)
         if len(state) != len(transforms):
             raise TreeError(f"opt_state has {len(state)} parts, the chain has {len(transforms)}: another optimizer's?")
-        if params is not None:
-            require_like(updates, params, "updates", "parameters", dtypes=False)
+        require_fit(updates, params)
         new_state = []
         for part, own in zip(transforms, state):
             updates, own = part.update(updates, own, params, **(extras if _takes_extras(part.update) else {}))
@@ -95,18 +101,21 @@ def chain(*transforms: Transform | Any) -> Transform:
 def only(inner: Transform, where: Where) -> Transform:
     """The inner transform on the leaves meant; the other updates pass as they are and cost no state.
 
-    Raises TreeError where a pattern matches nothing.
+    What it sees of the loss is that of its own leaves, the others held where they are.  Raises TreeError where a
+    pattern matches nothing.
     """
 
     def init(params):
         return inner.init(split(params, where)[0])
 
     def update(updates, state, params=None, **extras):
+        require_fit(updates, params)
         meant, rest = split(updates, where)
-        own = None if params is None else split(params, where)[0]
-        meant, state = inner.update(meant, state, own, **extras)
-        found = flatten(merge(meant, rest))
-        return jax.tree.unflatten(jax.tree.structure(updates), [found[path] for path in flatten(updates)]), state
+        own, others = (None, None) if params is None else split(params, where)
+        back = None if params is None else lambda own: put_together(params, own, others)
+        seen = through(extras, lambda grad: split(grad, where)[0], back)
+        meant, state = inner.update(meant, state, own, **seen)
+        return put_together(updates, meant, rest), state
 
     return Transform(init, update)
 
@@ -130,6 +139,21 @@ def require_trainable(params: Tree) -> None:
             )
 
 
+def require_fit(updates: Tree, params: Tree) -> None:
+    """Raise TreeError unless the updates have the paths and shapes of the parameters, if these were given."""
+    if params is not None:
+        require_like(updates, params, "updates", "parameters", dtypes=False)
+
+
+def require_state(opt_state: Any, kind: type) -> None:
+    """Raise TypeError unless the state is of the kind that init makes."""
+    if not isinstance(opt_state, kind):
+        raise TypeError(
+            f"opt_state must be the {kind.__name__} that init makes, got {type(opt_state).__name__}; "
+            "the order is update(updates, opt_state, params)"
+        )
+
+
 def value_at(hyper: Hyper, step: Any) -> Any:
     """The hyper-parameter at this step: a number as it is, a schedule called."""
     return hyper(step) if callable(hyper) else hyper
@@ -144,6 +168,13 @@ def require_number(name: str, value: Any, low: float = -math.inf, high: float = 
 def require_constant(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
     """Raise TypeError or ValueError unless value is a plain number with low <= value <= high."""
     _require_real(name, value, "a plain number, known before tracing", low, high)
+
+
+def require_whole(name: str, value: Any, low: int = 1) -> None:
+    """Raise TypeError or ValueError unless value is a plain whole number, at least low."""
+    _require_real(name, value, f"a whole number, at least {low}", -math.inf, math.inf)
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"{name} must be a whole number, at least {low}, got {value!r}")
 
 
 def _require_real(name: str, value: Any, wanted: str, low: float, high: float) -> None:

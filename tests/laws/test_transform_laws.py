@@ -61,13 +61,15 @@ def fresh(dtype=jnp.float32):
 
 
 def problem(params):
-    """The gradients of a quadratic, and the extras that the train step passes."""
+    """The gradients of a quadratic, and the extras that the train step passes: the loss in two halves too."""
     wide = lambda p: p.astype(jnp.float32) - 1
-    value_fn = lambda params: sum(
-        jax.tree.leaves(jax.tree.map(lambda c, p: 0.5 * jnp.sum(jnp.asarray(c) * wide(p) ** 2), CURVATURE, params))
-    )
+    rows = lambda params: jax.tree.map(lambda c, p: jnp.asarray(c) ** 0.5 * wide(p), CURVATURE, params)
+    predict_fn = lambda params: jnp.concatenate([row.ravel() for row in jax.tree.leaves(rows(params))])
+    output_loss_fn = lambda outputs: SCALARS * jnp.mean(0.5 * outputs**2)
+    value_fn = lambda params: output_loss_fn(predict_fn(params))
     grads = jax.tree.map(lambda c, p: (jnp.asarray(c) * wide(p)).astype(p.dtype), CURVATURE, params)
-    return grads, {"value": value_fn(params), "grad": grads, "value_fn": value_fn}
+    extras = {"value_fn": value_fn, "predict_fn": predict_fn, "output_loss_fn": output_loss_fn}
+    return grads, {"value": value_fn(params), "grad": grads, **extras}
 
 
 def step(optimizer, params, state):

@@ -120,7 +120,7 @@ def test_bad_arguments_are_refused():
             make(-1.0)
         with pytest.raises(TypeError, match="must be a"):
             make("0.1")
-    with pytest.raises(TypeError, match="seed must be a whole number"):
+    with pytest.raises(ValueError, match="seed must be a whole number"):
         optim.add_noise(1.0, seed=0.5)
     with pytest.raises(TreeError, match="matches nothing"):
         optim.adaptive_clip().init({"bias": jnp.ones(2)})

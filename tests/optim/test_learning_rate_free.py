@@ -175,9 +175,9 @@ def test_the_inner_optimizer_sees_the_gradient_of_the_worse_point():
         (lambda: optim.cocob(eps=0.0), "eps must lie in"),
         (lambda: optim.momo(-1.0), "learning_rate must lie in"),
         (lambda: optim.schedule_free(optim.sgd(1.0), b1=0.0), "b1 must lie in"),
-        (lambda: optim.lookahead(optim.sgd(1.0), 0), "every must lie in"),
+        (lambda: optim.lookahead(optim.sgd(1.0), 0), "every must be a whole number"),
         (lambda: optim.sam(optim.sgd(1.0), -1.0), "rho must lie in"),
-        (lambda: optim.swa(-1), "start must lie in"),
+        (lambda: optim.swa(-1), "start must be a whole number"),
         (lambda: optim.polynomial_average(-1.0), "power must lie in"),
     ],
 )

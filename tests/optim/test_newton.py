@@ -10,6 +10,7 @@ import pytest
 from fdl import optim
 from fdl.optim.curvature.newton import _marks
 from tests.optim.valleys import VALLEYS, for_scipy, path, steps_until
+from tests.quick import jit_quickly
 
 
 def test_with_enough_products_the_direction_is_newtons(agrees):
@@ -112,6 +113,58 @@ def test_a_loss_in_two_parts_gives_the_gauss_newton_matrix():
         np.testing.assert_allclose(state.direction["x"], wanted, rtol=1e-6)
 
 
+def badly_scaled(n=200, dim=40):
+    """A logistic regression whose features differ by 1e4 in size, in two halves."""
+    rng = np.random.default_rng(0)
+    size = np.logspace(-2, 2, dim)
+    x = rng.standard_normal((n, dim)) * size
+    label = (x @ (rng.standard_normal(dim) / size) + rng.standard_normal(n) > 0).astype(float)
+    predict = lambda params: jnp.asarray(x) @ params["x"]
+    loss = lambda score: jnp.mean(jax.nn.softplus(score) - jnp.asarray(label) * score)
+    return predict, loss, x, label
+
+
+def products_and_loss(optimizer, steps):
+    predict, loss, _, _ = badly_scaled()
+    f = lambda params: loss(predict(params))
+
+    def step(carry, _):
+        params, state = carry
+        value, grad = jax.value_and_grad(f)(params)
+        extras = {"value": value, "grad": grad, "value_fn": f, "predict_fn": predict, "output_loss_fn": loss}
+        updates, state = optimizer.update(grad, state, params, **extras)
+        return (optim.apply_updates(params, updates), state), (state.products, f(params))
+
+    with jax.enable_x64(True):
+        params = {"x": jnp.zeros(40)}
+        run = jit_quickly(lambda carry: jax.lax.scan(step, carry, None, steps)[1])
+        return map(np.asarray, run((params, optimizer.init(params))))
+
+
+def test_the_preconditioner_saves_more_than_a_third_of_the_products():
+    plain, end = products_and_loss(optim.hessian_free(1e-3), 8)
+    fewer, lower = products_and_loss(optim.hessian_free(1e-3, precondition=0.75), 8)
+    assert fewer[0] < 0.6 * plain[0]
+    assert fewer[-1] < 0.6 * plain[-1]
+    assert lower[-1] < end[-1]
+
+
+def test_the_diagonal_of_the_empirical_fisher_is_the_mean_of_squared_gradients(agrees):
+    predict, loss, x, label = badly_scaled()
+    with jax.enable_x64(True):
+        params = {"x": 0.1 / jnp.logspace(-2, 2, 40)}
+        score = np.asarray(predict(params))
+        wanted = np.mean((x * (1 / (1 + np.exp(-score)) - label)[:, None]) ** 2, 0)
+        found = optim.empirical_fisher_diagonal(predict, loss, params, jax.random.key(0), samples=2000)["x"]
+        np.testing.assert_allclose(found, wanted, rtol=0.15)
+        # Examples that share no parameter have no mixed products: one sample is exact.
+        apart = lambda params: params["x"] * jnp.asarray(x[0, :40])
+        square = lambda outputs: jnp.mean(outputs**2)
+        once = optim.empirical_fisher_diagonal(apart, square, params, jax.random.key(1))["x"]
+        wanted = 40 * (2 * np.asarray(params["x"]) * x[0] ** 2 / 40) ** 2
+        agrees.values("optim.empirical_fisher_diagonal", "closed form", once, wanted)
+
+
 def test_iterates_are_kept_at_growing_distances():
     marks = _marks(250)
     assert marks[0] == 1
@@ -125,5 +178,7 @@ def test_wrong_use_is_refused():
         optim.newton_cg(0)
     with pytest.raises(ValueError, match="damping must lie in"):
         optim.hessian_free(-1.0)
+    with pytest.raises(TypeError, match="the loss in two halves"):
+        path(optim.hessian_free(precondition=0.75), *VALLEYS["quadratic"], 1)
     with pytest.raises(TypeError, match="scale_by_newton_cg needs the parameters and the loss"):
         optim.scale_by_newton_cg().update(jnp.ones(2), (), jnp.ones(2))

@@ -138,10 +138,72 @@ def test_steps_that_teach_nothing_are_left_out():
         assert int(state.step) == 0
 
 
+def bumpy(x):
+    """The gradient of a loss with two valleys, concave between them, and noise that no two steps share."""
+    return np.array([4 * x[0] ** 3 - 4 * x[0], x[1]]) + 0.3 * np.sin(40 * x)
+
+
+def hessian(pairs, first):
+    """Nocedal & Wright equation 6.19, from the first pair to the last; B_0 = first(pairs) I."""
+    B = first(pairs) * np.eye(2)
+    for s, y in pairs:
+        B = B - np.outer(B @ s, B @ s) / (s @ B @ s) + np.outer(y, y) / (s @ y)
+    return B
+
+
+def powell(x, g, damping, first):
+    """Procedure 18.2: the inverse of B times the gradient, at each point of a path."""
+    pairs = []
+    for k in range(len(x)):
+        B = hessian(pairs, first)
+        if k:
+            s, y = x[k] - x[k - 1], g[k] - g[k - 1]
+            sBs = s @ B @ s
+            theta = 1.0 if s @ y >= damping * sBs else (1 - damping) * sBs / (sBs - s @ y)
+            pairs.append((s, theta * y + (1 - theta) * B @ s))
+            B = hessian(pairs, first)
+        assert np.linalg.eigvalsh(B).min() > 0
+        yield np.linalg.solve(B, g[k])
+
+
+@pytest.mark.parametrize("kind", ["bfgs", "lbfgs"])
+def test_damping_is_procedure_18_2(kind, agrees):
+    x = np.cumsum(0.3 * np.random.default_rng(5).standard_normal((10, 2)), 0)
+    g = np.array(list(map(bumpy, x)))
+    newest = lambda pairs: pairs[-1][1] @ pairs[-1][1] / (pairs[-1][0] @ pairs[-1][1]) if pairs else 1.0
+    first = newest if kind == "lbfgs" else lambda pairs: 1.0
+    transform = {"bfgs": optim.scale_by_bfgs(damping=0.2), "lbfgs": optim.scale_by_lbfgs(12, damping=0.2)}[kind]
+    wanted = np.array(list(powell(x, g, 0.2, first)))
+    assert (np.sum(np.diff(x, axis=0) * np.diff(g, axis=0), 1) < 0).any()
+    agrees.values(f"optim.scale_by_{kind}, damped", "NumPy, procedure 18.2", directions(transform, x, g), wanted)
+
+
+@pytest.mark.parametrize("make", [optim.scale_by_bfgs, lambda **how: optim.scale_by_lbfgs(3, **how)])
+def test_damping_learns_where_the_loss_is_concave_and_stays_positive(make):
+    """Under steps of one rate, without a search: undamped, no step on the ridge teaches anything."""
+
+    def walk(transform, steps):
+        x = jnp.asarray([0.05, 0.0])
+        state = transform.init(x)
+        for _ in range(steps):
+            g = jnp.asarray([4 * x[0] ** 3 - 4 * x[0], x[1]])
+            direction, state = transform.update(g, state, x)
+            assert jnp.sum(g * direction) > 0
+            x = x - 0.05 * direction
+        return abs(float(x[0])), int(state.step)
+
+    far, learnt = walk(make(damping=0.2), 8)
+    near, undamped = walk(make(), 8)
+    assert (learnt, undamped) == (7, 0)
+    assert far > 2 * near
+
+
 def test_wrong_use_is_refused():
     with pytest.raises(ValueError, match="memory must be a whole number"):
         optim.lbfgs(0)
     with pytest.raises(ValueError, match="eps must lie in"):
         optim.scale_by_bfgs(eps=-1.0)
+    with pytest.raises(ValueError, match="damping must lie in"):
+        optim.lbfgs(damping=1.0)
     with pytest.raises(TypeError, match="need the parameters"):
         optim.scale_by_lbfgs().update(jnp.ones(2), optim.scale_by_lbfgs().init(jnp.ones(2)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from fdl.optim.adaptive.running import over
 from fdl.optim.leaves import each_leaf, moments, require_real
-from fdl.optim.transform import Hyper, Transform, require_constant, require_number, transform, value_at
+from fdl.optim.transform import Hyper, Transform, require_constant, require_number, require_state, transform, value_at
 from fdl.tree import Tree
 
 
@@ -39,6 +39,7 @@ def madgrad(learning_rate: Hyper = 1e-2, momentum: float = 0.9, *, eps: float = 
         return MadgradState(jnp.zeros((), jnp.int32), moments(params), moments(params), start)
 
     def update(updates, state, params=None, **extras):
+        require_state(state, MadgradState)
         if params is None:
             raise TypeError("madgrad needs the parameters: call update(updates, opt_state, params)")
         weight = value_at(learning_rate, state.step) * jnp.sqrt(jnp.asarray(state.step, float) + 1)

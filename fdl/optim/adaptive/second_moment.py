@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from fdl.optim.adaptive.running import BELOW_ONE, filled, over_root
 from fdl.optim.adaptive.squares import AdamState, SquareState
+from fdl.optim.extras import put_together
 from fdl.optim.leaves import each_leaf, moments, require_real
 from fdl.optim.transform import Transform, require_constant, transform
-from fdl.tree import Tree, assign, flatten, merge, split, widen
+from fdl.tree import Tree, assign, flatten, split, widen
 
 
 class AdafactorState(NamedTuple):
@@ -49,7 +50,7 @@ def scale_by_adafactor(power: float = 0.8, eps: float = 1e-30, *, factored: bool
         def move(axis):
             def rule(old, g):
                 square = jnp.square(g.astype(old.dtype)) + eps
-                new = square if axis is None else jnp.mean(square, axis)
+                new = square if axis is None else _mean(square, axis)
                 return old + weight.astype(old.dtype) * (new - old)
 
             return rule
@@ -58,9 +59,8 @@ def scale_by_adafactor(power: float = 0.8, eps: float = 1e-30, *, factored: bool
         columns = jax.tree.map(move(-2), state.columns, matrices)
         square = jax.tree.map(move(None), state.square, rest)
         divide = lambda g, square: (g.astype(square.dtype) * jax.lax.rsqrt(square)).astype(g.dtype)
-        directions = flatten(merge(jax.tree.map(_divide, matrices, rows, columns), jax.tree.map(divide, rest, square)))
-        updates = jax.tree.unflatten(jax.tree.structure(updates), [directions[path] for path in flatten(updates)])
-        return updates, AdafactorState(step, rows, columns, square)
+        directions = jax.tree.map(_divide, matrices, rows, columns), jax.tree.map(divide, rest, square)
+        return put_together(updates, *directions), AdafactorState(step, rows, columns, square)
 
     return Transform(init, update)
 
@@ -127,7 +127,7 @@ def scale_by_adam_mini(
 
     def means(tree):
         inner = within(tree)
-        leaves = [jnp.mean(leaf, axis, keepdims=True) for leaf, axis in zip(jax.tree.leaves(tree), inner)]
+        leaves = [_mean(leaf, axis, keepdims=True) for leaf, axis in zip(jax.tree.leaves(tree), inner)]
         return jax.tree.unflatten(jax.tree.structure(tree), leaves)
 
     def init(params):
@@ -159,10 +159,16 @@ def _divide(g: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     return (by_rows * jax.lax.rsqrt(columns)[..., None, :]).astype(g.dtype)
 
 
+def _mean(x: jax.Array, axis: int | tuple[int, ...], *, keepdims: bool = False) -> jax.Array:
+    """The mean over these axes; 0 of nothing."""
+    total = jnp.sum(x, axis, keepdims=keepdims)
+    return total / max(x.size // max(total.size, 1), 1)
+
+
 def _by_axis(x: jax.Array) -> list[jax.Array]:
-    """For each axis, the largest entry at each index; a scalar is itself."""
+    """For each axis, the largest entry at each index, of entries >= 0; a scalar is itself."""
     axes = range(x.ndim)
-    return [jnp.max(x, tuple(a for a in axes if a != axis)) for axis in axes] if x.ndim else [x]
+    return [jnp.max(x, tuple(a for a in axes if a != axis), initial=0) for axis in axes] if x.ndim else [x]
 
 
 def _least(numbers: tuple[jax.Array, ...], shape: tuple[int, ...]) -> jax.Array:

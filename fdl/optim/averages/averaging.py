@@ -8,7 +8,16 @@ import jax.numpy as jnp
 from fdl.checks import TreeError
 from fdl.optim.points import point, require_params
 from fdl.optim.schedules.standard import schedule
-from fdl.optim.transform import Hyper, Schedule, Transform, require_constant, require_number, transform, value_at
+from fdl.optim.transform import (
+    Hyper,
+    Schedule,
+    Transform,
+    require_constant,
+    require_number,
+    require_whole,
+    transform,
+    value_at,
+)
 from fdl.tree import Tree, require_like
 
 
@@ -32,8 +41,8 @@ def average_params(decay: Hyper = 0.999, *, start: int = 0, every: int = 1) -> T
     many were averaged before.  `averaged(opt_state, params)` reads it.
     """
     require_number("decay", decay, 0.0, 1.0)
-    require_constant("start", start, 0)
-    require_constant("every", every, 1)
+    require_whole("start", start, 0)
+    require_whole("every", every)
 
     def init(params):
         return AverageState(jnp.zeros((), jnp.int32), point(params))

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.points import moved, point, require_params, way_to
-from fdl.optim.transform import Transform, apply_updates, require_constant, transform
-from fdl.optim.wrappers.wrap import choose, require_state
+from fdl.optim.transform import Transform, apply_updates, require_constant, require_state, require_whole, transform
+from fdl.optim.wrappers.wrap import choose
 from fdl.tree import Tree
 
 
@@ -32,7 +32,7 @@ def lookahead(inner: Transform, every: int = 5, alpha: float = 0.5, *, reset: bo
     The parameters are the fast weights; `averaged(opt_state, params)` gives the slow ones.  The inner state is kept, or
     with reset=True starts anew from the slow weights.  https://arxiv.org/abs/1907.08610
     """
-    require_constant("every", every, 1)
+    require_whole("every", every)
     require_constant("alpha", alpha, 0.0, 1.0)
 
     def init(params):

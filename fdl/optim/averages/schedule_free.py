@@ -12,13 +12,21 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.adaptive.laprop import scale_by_squares
-from fdl.optim.adaptive.running import filled
+from fdl.optim.adaptive.running import BELOW_ONE, filled
 from fdl.optim.adaptive.squares import scale_by_rmsprop
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.points import moved, point, require_params, way_to
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_number, transform, value_at
+from fdl.optim.transform import (
+    Hyper,
+    Transform,
+    chain,
+    require_constant,
+    require_number,
+    require_state,
+    transform,
+    value_at,
+)
 from fdl.optim.velocity import scale_by_learning_rate
-from fdl.optim.wrappers.wrap import require_state
 from fdl.tree import Tree, Where
 
 
@@ -110,6 +118,8 @@ def schedule_free_adamw(
     authors' reference code does.
     """
     require_number("learning_rate", learning_rate, 0.0)
+    require_constant("b2", b2, 0.0, BELOW_ONE)
+    require_constant("eps", eps, 0.0)
 
     def corrected(step):
         return value_at(learning_rate, step) * jnp.sqrt(filled(b2, jnp.asarray(step) + 1))

@@ -21,6 +21,7 @@ from fdl.optim.curvature.line_search import (
 from fdl.optim.curvature.newton import HessianFreeState, hessian_free, newton_cg, scale_by_newton_cg
 from fdl.optim.curvature.products import (
     Lanczos,
+    empirical_fisher_diagonal,
     gauss_newton_vector_product,
     hessian_diagonal,
     hessian_vector_product,
@@ -34,6 +35,7 @@ __all__ = [
     "scale_by_adahessian",
     "scale_by_sophia",
     "hessian_diagonal",
+    "empirical_fisher_diagonal",
     "bfgs",
     "lbfgs",
     "nonlinear_conjugate_gradient",

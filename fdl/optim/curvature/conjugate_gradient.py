@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from fdl.optim.curvature.line_search import scale_by_zoom_line_search
 from fdl.optim.curvature.repeat import repeat
 from fdl.optim.leaves import each_leaf, moments, require_real
-from fdl.optim.transform import Transform, chain, transform
+from fdl.optim.transform import Transform, chain, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, add_scaled, norm, vdot, zeros_like
 
@@ -93,8 +93,8 @@ def scale_by_conjugate_gradient(variant: str = "pr+", *, restart: int | None = N
     """
     if variant not in ("fr", "pr+", "hs"):
         raise ValueError(f'variant must be "fr", "pr+" or "hs", got {variant!r}')
-    if restart is not None and (isinstance(restart, bool) or not isinstance(restart, int) or restart < 1):
-        raise ValueError(f"restart must be None or a whole number of updates, at least 1, got {restart!r}")
+    if restart is not None:
+        require_whole("restart", restart)
 
     def init(params):
         require_real(params)
@@ -133,6 +133,8 @@ def nonlinear_conjugate_gradient(
     With line_searches=3 every batch gets so many, from its own gradient on: for large batches of 1,000 examples or so,
     as Hinton & Salakhutdinov 2006 trained autoencoders, https://doi.org/10.1126/science.1127647.
     """
+    if line_searches is not None:
+        require_whole("line_searches", line_searches)
     search = scale_by_zoom_line_search(curvature=curvature, scaled=False)
     single = chain(scale_by_conjugate_gradient(variant, restart=restart), scale_by_learning_rate(1.0), search)
     return single if line_searches is None else repeat(single, line_searches)

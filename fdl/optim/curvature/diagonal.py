@@ -15,7 +15,7 @@ from fdl.optim.adaptive.squares import AdamState
 from fdl.optim.curvature.line_search import require_loss
 from fdl.optim.curvature.products import hessian_diagonal
 from fdl.optim.leaves import each_leaf, moments, require_real
-from fdl.optim.transform import Transform, require_constant, transform
+from fdl.optim.transform import Transform, require_constant, require_whole, transform
 from fdl.tree import Tree, Where, select
 
 
@@ -48,7 +48,8 @@ def scale_by_adahessian(
     require_constant("b2", b2, 0.0, BELOW_ONE)
     require_constant("eps", eps, 0.0)
     require_constant("power", power, 0.0, 1.0)
-    _require_every(every)
+    require_whole("every", every)
+    require_whole("seed", seed, 0)
 
     def smooth(d, meant):
         return jnp.broadcast_to(jnp.mean(d, tuple(range(d.ndim - 2)), keepdims=True), d.shape) if meant else d
@@ -104,7 +105,8 @@ def scale_by_sophia(
     require_constant("eps", eps, 1e-37)  # what it divides must not overflow in float32
     require_constant("gamma", gamma, 0.0)
     require_constant("limit", limit, 0.0)
-    _require_every(every)
+    require_whole("every", every)
+    require_whole("seed", seed, 0)
 
     def init(params):
         require_real(params)
@@ -136,8 +138,3 @@ def _key(seed: int, step: jax.Array) -> jax.Array:
 def _every(every: int, step: jax.Array, refresh: Callable[[Tree], Tree], old: Tree) -> Tree:
     """refresh(old) in every so many steps, old in the others."""
     return refresh(old) if every == 1 else jax.lax.cond(step % every == 0, refresh, lambda old: old, old)
-
-
-def _require_every(every: int) -> None:
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise ValueError(f"every must be a whole number of steps, at least 1, got {every!r}")

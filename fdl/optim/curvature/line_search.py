@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import scale
-from fdl.optim.transform import Transform, apply_updates, require_constant, transform
+from fdl.optim.transform import Transform, apply_updates, require_constant, require_whole, transform
 from fdl.tree import Tree, norm, vdot, widen
 
 ValueFn = Callable[[Tree], jax.Array]
@@ -129,6 +129,7 @@ def scale_by_backtracking_line_search(
     require_constant("grow", grow, 1.0)
     require_constant("decrease", decrease, 0.0, 1.0)
     require_constant("shrink", shrink, math.ulp(0.0), 1.0)
+    require_whole("max_steps", max_steps)
 
     def search(f, params, direction, value, slope, last):
         known = last.step_size > 0
@@ -150,6 +151,7 @@ def scale_by_zoom_line_search(
     """
     require_constant("decrease", decrease, 0.0, 1.0)
     require_constant("curvature", curvature, decrease, 1.0)
+    require_whole("max_steps", max_steps)
 
     def search(f, params, direction, value, slope, last):
         size = norm(direction)

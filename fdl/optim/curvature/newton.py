@@ -8,9 +8,18 @@ import jax.numpy as jnp
 
 from fdl.optim.curvature.conjugate_gradient import Iterate, advance, begin, conjugate_gradient
 from fdl.optim.curvature.line_search import backtracking, require_loss, scale_by_backtracking_line_search
-from fdl.optim.curvature.products import gauss_newton_vector_product, hessian_vector_product
+from fdl.optim.curvature.products import empirical_fisher_diagonal, gauss_newton_vector_product, hessian_vector_product
 from fdl.optim.leaves import moments, require_real
-from fdl.optim.transform import Transform, apply_updates, chain, require_constant, transform
+from fdl.optim.transform import (
+    Transform,
+    apply_updates,
+    chain,
+    require_constant,
+    require_fit,
+    require_state,
+    require_whole,
+    transform,
+)
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, add_scaled, norm, vdot, widen
 
@@ -45,7 +54,7 @@ def scale_by_newton_cg(max_steps: int = 100) -> Transform:
     They stop at a residual of min(1/2, sqrt|g|) |g|, which makes the end faster than linear, and before the first
     direction of negative curvature; if that is the gradient itself, the gradient is the direction.
     """
-    _require_steps(max_steps)
+    require_whole("max_steps", max_steps)
 
     def update(updates, state, params=None, **extras):
         _, _, f = require_loss("scale_by_newton_cg", params, extras)
@@ -65,7 +74,15 @@ def scale_by_newton_cg(max_steps: int = 100) -> Transform:
 
 @transform
 def hessian_free(
-    damping: float = 1.0, *, max_steps: int = 100, progress: float = 5e-4, warm: float = 0.95, adapt: bool = True
+    damping: float = 1.0,
+    *,
+    max_steps: int = 100,
+    progress: float = 5e-4,
+    warm: float = 0.95,
+    adapt: bool = True,
+    precondition: float = 0.0,
+    samples: int = 4,
+    seed: int = 0,
 ) -> Transform:
     """Hessian-free optimization, Martens 2010: https://icml.cc/Conferences/2010/papers/458.pdf
 
@@ -76,12 +93,16 @@ def hessian_free(
     is found by going back, and then backtracked.  adapt: damping * 3/2 where the loss fell by less than 1/4 of what
     the damped quadratic promised or a direction of negative curvature was met, * 2/3 where by more than 3/4.
 
-    B is the Gauss-Newton matrix if the loss comes in two halves (`train.TwoPartLoss`), else the Hessian.
-    No preconditioner: the paper's needs the gradients of single examples.
+    B is the Gauss-Newton matrix if the loss comes in two halves (`train.TwoPartLoss`), else the Hessian.  With two
+    halves precondition=0.75 is the paper's preconditioner, (D + damping)^0.75: D are the mean squared gradients of
+    single examples, of which `empirical_fisher_diagonal` takes so many samples, drawn from the seed.
     """
     for name, value in {"damping": damping, "progress": progress, "warm": warm}.items():
         require_constant(name, value, 0.0)
-    _require_steps(max_steps)
+    require_constant("precondition", precondition, 0.0, 1.0)
+    require_whole("samples", samples)
+    require_whole("seed", seed, 0)
+    require_whole("max_steps", max_steps)
 
     def init(params):
         require_real(params)
@@ -90,11 +111,17 @@ def hessian_free(
 
     def update(updates, state, params=None, **extras):
         value, _, f = require_loss("hessian_free", params, extras)
+        require_state(state, HessianFreeState)
+        require_fit(updates, params)
         value, down = widen(value), jax.tree.map(lambda g: -g, _wide(updates))
         curved = _products(f, params, extras)
         damped = lambda v: add_scaled(curved(v), state.damping, v)
+        nearer = None
+        if precondition:
+            key = jax.random.fold_in(jax.random.key(seed), state.products)
+            nearer = _preconditioner(params, extras, state.damping, precondition, key, samples)
         start = jax.tree.map(lambda d: jnp.asarray(warm, d.dtype) * d, state.direction)
-        end, kept, last = _until_idle(damped, down, start, max_steps, progress)
+        end, kept, last = _until_idle(damped, down, start, max_steps, progress, nearer)
         direction = _lowest(f, params, kept, last)
         promised = 0.5 * vdot(direction, damped(direction)) - vdot(down, direction)
         gained = widen(f(apply_updates(params, direction))) - value
@@ -120,10 +147,22 @@ def _products(f: Any, params: Tree, extras: dict) -> Any:
     return lambda v: _wide(hessian_vector_product(f, params, v))
 
 
-def _until_idle(matvec: Any, b: Tree, start: Tree, max_steps: int, progress: float) -> tuple[Iterate, Tree, Any]:
+def _preconditioner(params: Tree, extras: dict, damping: jax.Array, power: float, key: jax.Array, samples: int) -> Any:
+    """A vector over (D + damping)^power."""
+    if not {"predict_fn", "output_loss_fn"} <= extras.keys():
+        raise TypeError("hessian_free needs the loss in two halves for its preconditioner: see train.TwoPartLoss")
+    halves = extras["predict_fn"], extras["output_loss_fn"]
+    squares = empirical_fisher_diagonal(*halves, params, key, samples=samples)
+    scale = jax.tree.map(lambda d: (d + damping.astype(d.dtype)) ** power, squares)
+    return lambda r: jax.tree.map(lambda r, m: r / jnp.where(m == 0, 1, m), r, scale)
+
+
+def _until_idle(
+    matvec: Any, b: Tree, start: Tree, max_steps: int, progress: float, precondition: Any
+) -> tuple[Iterate, Tree, Any]:
     """Conjugate gradients until they idle, the iterates at steps that grow by GROWTH, and the row of the last."""
     marks = jnp.asarray(_marks(max_steps), jnp.int32)
-    first = begin(matvec, b, start)
+    first = begin(matvec, b, start, precondition)
     # The quadratic x·Ax / 2 - b·x, which the residual r = b - Ax gives for nothing.
     quadratic = lambda at: -0.5 * (vdot(at.x, at.residual) + vdot(at.x, b))
     history = jnp.zeros((max_steps + 1,), first.square.dtype).at[0].set(quadratic(first))
@@ -138,7 +177,7 @@ def _until_idle(matvec: Any, b: Tree, start: Tree, max_steps: int, progress: flo
 
     def body(carried):
         at, history, kept = carried
-        at = advance(matvec, at)
+        at = advance(matvec, at, precondition)
         # All rows from here on: those that are not reached again keep the iterate of their mark.
         rows = marks >= at.steps
         keep = lambda all_, x: jnp.where(rows.reshape(-1, *[1] * x.ndim), x[None], all_)
@@ -172,8 +211,3 @@ def _marks(max_steps: int) -> list[int]:
 
 def _wide(tree: Tree) -> Tree:
     return jax.tree.map(widen, tree)
-
-
-def _require_steps(max_steps: Any) -> None:
-    if isinstance(max_steps, bool) or not isinstance(max_steps, int) or max_steps < 1:
-        raise ValueError(f"max_steps must be a whole number of products, at least 1, got {max_steps!r}")

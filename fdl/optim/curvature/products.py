@@ -56,14 +56,34 @@ def hessian_diagonal(
     """
     draw = jax.random.normal if normal else jax.random.rademacher
 
-    def product(i):
+    def sample(i):
         keys = jax.random.split(jax.random.fold_in(key, i), len(jax.tree.leaves(params)))
         keys = jax.tree.unflatten(jax.tree.structure(params), list(keys))
         z = jax.tree.map(lambda p, own: draw(own, p.shape, p.dtype), params, keys)
         return jax.tree.map(lambda a, b: widen(a) * widen(b), z, hessian_vector_product(f, params, z))
 
-    add = lambda i, total: jax.tree.map(jnp.add, total, product(i))
-    return jax.tree.map(lambda total: total / samples, jax.lax.fori_loop(1, samples, add, product(0)))
+    return _mean(sample, samples)
+
+
+def empirical_fisher_diagonal(
+    predict: Callable[[Tree], Any], loss: Callable[[Any], jax.Array], params: Tree, key: jax.Array, *, samples: int = 1
+) -> Tree:
+    """An unbiased estimate of the mean over the examples of their squared gradients.
+
+    The outputs of predict have a leading axis of examples, of which each makes its own row, and loss is a mean over
+    them.  A sample is one gradient with a random sign for each example: squared, what belongs to two examples cancels
+    on average.  Float32 at least.
+    """
+    outputs, pull = jax.vjp(predict, params)
+    slopes = jax.grad(loss)(outputs)
+    examples = jax.tree.leaves(outputs)[0].shape[0]
+
+    def sample(i):
+        signs = jax.random.rademacher(jax.random.fold_in(key, i), (examples,), jnp.float32)
+        signed = jax.tree.map(lambda u: u * signs.astype(u.dtype).reshape(-1, *[1] * (u.ndim - 1)), slopes)
+        return jax.tree.map(lambda g: examples * jnp.square(widen(g)), pull(signed)[0])
+
+    return _mean(sample, samples)
 
 
 def lanczos(matvec: Matvec, like: Tree, key: jax.Array, steps: int) -> Lanczos:
@@ -120,6 +140,11 @@ def power_iteration(matvec: Matvec, like: Tree, key: jax.Array, steps: int) -> t
     first = unit(jax.random.normal(key, flat.shape, flat.dtype))
     v = jax.lax.fori_loop(0, steps, lambda i, v: unit(product(v)), first)
     return jnp.sum(v * product(v)), unravel(v)
+
+
+def _mean(sample: Callable[[Any], Tree], samples: int) -> Tree:
+    add = lambda i, total: jax.tree.map(jnp.add, total, sample(i))
+    return jax.tree.map(lambda total: total / samples, jax.lax.fori_loop(1, samples, add, sample(0)))
 
 
 def raveled(tree: Tree) -> tuple[jax.Array, Callable[[jax.Array], Tree]]:

@@ -1,7 +1,10 @@
 """Quasi-Newton: the inverse Hessian, guessed from how gradients changed along the steps taken.
 
 The loss must be the same function at every step: full batches, or several updates per batch by `repeat`.  A step along
-which the gradient did not rise teaches nothing and is left out, so that every direction leads downhill.
+which the gradient did not rise teaches nothing and is left out, so that every direction leads downhill.  Where such
+steps are common, on losses that are not convex or under noise and without a Wolfe search, `damping` learns from them:
+the change of the gradient y gives way to a mean of y and of what the inverse H foretold, H^-1 s, so that its product
+with the step s is at least damping * s H^-1 s.  0.2 is usual.  Powell 1978; Nocedal & Wright procedure 18.2
 """
 
 from typing import NamedTuple
@@ -9,10 +12,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.optim.adaptive.running import BELOW_ONE
 from fdl.optim.curvature.line_search import scale_by_zoom_line_search
 from fdl.optim.curvature.products import raveled
 from fdl.optim.leaves import moments, require_real
-from fdl.optim.transform import Transform, chain, require_constant, transform
+from fdl.optim.transform import Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, add_scaled, require_like, vdot
 
@@ -41,33 +45,34 @@ class LBFGSState(NamedTuple):
 
 
 @transform
-def bfgs() -> Transform:
+def bfgs(*, damping: float = 0.0) -> Transform:
     """BFGS with a strong Wolfe search.  Memory grows with the square of the number of parameters: a few thousand.
 
     s = x − x';  y = g − g';  ρ = 1 / ⟨s, y⟩;  B ← (I − ρ s yᵀ) B (I − ρ y sᵀ) + ρ s sᵀ;  Δ = −α B g, α by the search
 
     Nocedal & Wright algorithm 6.1, https://doi.org/10.1007/978-0-387-40065-5
     """
-    return chain(scale_by_bfgs(), scale_by_learning_rate(1.0), scale_by_zoom_line_search())
+    return chain(scale_by_bfgs(damping=damping), scale_by_learning_rate(1.0), scale_by_zoom_line_search())
 
 
 @transform
-def lbfgs(memory: int = 10) -> Transform:
+def lbfgs(memory: int = 10, *, damping: float = 0.0) -> Transform:
     """BFGS that remembers its last steps alone, with a strong Wolfe search.
 
     B as in `bfgs`, but from ⟨s, y⟩ / |y|² I by the last memory pairs s, y alone;  Δ = −α B g, α by the search
     """
-    return chain(scale_by_lbfgs(memory), scale_by_learning_rate(1.0), scale_by_zoom_line_search())
+    return chain(scale_by_lbfgs(memory, damping=damping), scale_by_learning_rate(1.0), scale_by_zoom_line_search())
 
 
 @transform
-def scale_by_bfgs(*, rescale: bool = False, eps: float = 1e-10) -> Transform:
+def scale_by_bfgs(*, rescale: bool = False, eps: float = 1e-10, damping: float = 0.0) -> Transform:
     """Multiply gradients by the inverse Hessian of BFGS, which starts as the identity.  Nocedal & Wright algorithm 6.1
 
     rescale: the first step also tells the scale of the identity, their equation 6.20; SciPy leaves it as it is.  Steps
-    with step · change <= eps * |step| |change| are left out.
+    with step · change <= eps * |step| |change| are left out.  damping solves a linear system in each step.
     """
     require_constant("eps", eps, 0.0)
+    require_constant("damping", damping, 0.0, BELOW_ONE)
 
     def init(params):
         require_real(params)
@@ -75,8 +80,11 @@ def scale_by_bfgs(*, rescale: bool = False, eps: float = 1e-10) -> Transform:
         return BFGSState(jnp.zeros((), jnp.int32), _wide(params), moments(params), jnp.eye(flat.size, dtype=flat.dtype))
 
     def update(updates, state, params=None, **extras):
-        params, grad, s, y, sy, learnt = _last_step(updates, state, params, eps)
+        params, grad, s, y = _last_step(updates, state, params)
         s, y, inverse = raveled(s)[0], raveled(y)[0], state.inverse
+        if damping:
+            y = _damped(s, y, jax.scipy.linalg.solve(inverse, s, assume_a="pos"), damping)
+        sy, learnt = _teaches(s, y, eps)
         rho = jnp.where(learnt, 1 / jnp.where(learnt, sy, 1), 0)
         if rescale:
             first = sy / jnp.where(learnt, jnp.sum(y * y), 1)
@@ -92,15 +100,15 @@ def scale_by_bfgs(*, rescale: bool = False, eps: float = 1e-10) -> Transform:
 
 
 @transform
-def scale_by_lbfgs(memory: int = 10, *, eps: float = 1e-10) -> Transform:
+def scale_by_lbfgs(memory: int = 10, *, eps: float = 1e-10, damping: float = 0.0) -> Transform:
     """Multiply gradients by the inverse Hessian of the last `memory` steps.  Nocedal & Wright algorithms 7.4 and 7.5
 
     Steps with step · change <= eps * |step| |change| are left out.  Holds 2 * memory + 2 times the parameters.
     Liu & Nocedal 1989, https://doi.org/10.1007/BF01589116
     """
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise ValueError(f"memory must be a whole number of steps, at least 1, got {memory!r}")
+    require_whole("memory", memory)
     require_constant("eps", eps, 0.0)
+    require_constant("damping", damping, 0.0, BELOW_ONE)
 
     def init(params):
         require_real(params)
@@ -109,7 +117,10 @@ def scale_by_lbfgs(memory: int = 10, *, eps: float = 1e-10) -> Transform:
         return LBFGSState(jnp.zeros((), jnp.int32), _wide(params), moments(params), rows(), rows(), empty)
 
     def update(updates, state, params=None, **extras):
-        params, grad, s, y, sy, learnt = _last_step(updates, state, params, eps)
+        params, grad, s, y = _last_step(updates, state, params)
+        if damping:
+            y = _damped(s, y, _hessian_product(state, memory, s), damping)
+        sy, learnt = _teaches(s, y, eps)
         row = state.step % memory
         put = lambda rows, new: rows.at[row].set(jnp.where(learnt, new, rows[row]))
         steps, changes = jax.tree.map(put, state.steps, s), jax.tree.map(put, state.changes, y)
@@ -138,23 +149,59 @@ def _two_loops(state: LBFGSState, memory: int) -> Tree:
 
     q, alphas = jax.lax.scan(back, state.grad, newest_first)
     (_, y), rho = row(newest_first[0])
-    size = rho * vdot(y, y)
-    scale = jnp.where(size > 0, 1 / jnp.where(size > 0, size, 1), 1)
+    scale = 1 / _first_curvature(rho, y)
     r = jax.tree.map(lambda leaf: scale.astype(leaf.dtype) * leaf, q)
     return jax.lax.scan(forth, r, (newest_first, alphas), reverse=True)[0]
 
 
-def _last_step(updates: Tree, state: BFGSState | LBFGSState, params: Tree, eps: float):
-    """Parameters and gradient now, how both changed since last time, and whether that teaches something."""
+def _first_curvature(inverse_curvature: jax.Array, change: Tree) -> jax.Array:
+    """The multiple of the identity that L-BFGS starts from: y·y / s·y of the newest step, 1 if there is none."""
+    size = inverse_curvature * vdot(change, change)
+    return jnp.where(size > 0, size, 1)
+
+
+def _hessian_product(state: LBFGSState, memory: int, v: Tree) -> Tree:
+    """The inverse of what `_two_loops` multiplies by, times v.  Nocedal & Wright equation 7.24"""
+    order = (state.step + jnp.arange(memory, dtype=jnp.int32)) % memory
+    flat = jax.vmap(lambda tree: raveled(tree)[0])
+    steps, changes = flat(state.steps)[order], flat(state.changes)[order]
+    inverse_curvature = state.inverse_curvature[order]
+    curvature = _first_curvature(inverse_curvature[-1], changes[-1]).astype(steps.dtype)
+    products = jnp.matmul(steps, changes.T, precision="highest")
+    lower, diagonal = jnp.tril(products, -1), jnp.diag(jnp.where(inverse_curvature > 0, jnp.diag(products), 1))
+    squares = curvature * jnp.matmul(steps, steps.T, precision="highest") + jnp.diag(
+        jnp.where(inverse_curvature > 0, 0, 1).astype(steps.dtype)
+    )
+    middle = jnp.block([[squares, lower], [lower.T, -diagonal]])
+    both = jnp.concatenate([curvature * steps, changes])
+    flat_v, unravel = raveled(v)
+    weights = jnp.linalg.solve(middle, jnp.matmul(both, flat_v, precision="highest"))
+    return unravel(curvature * flat_v - jnp.matmul(weights, both, precision="highest"))
+
+
+def _damped(s: Tree, y: Tree, foretold: Tree, damping: float) -> Tree:
+    """Of y and the change that was foretold the mean nearest to y whose product with s is damping * s · foretold."""
+    sy, most = vdot(s, y), vdot(s, foretold)
+    short = sy < damping * most
+    share = jnp.where(short, (1 - damping) * most / jnp.where(short, most - sy, 1), 1)
+    mixed = add_scaled(jax.tree.map(lambda leaf: share.astype(leaf.dtype) * leaf, y), 1 - share, foretold)
+    return jax.tree.map(lambda new, old: jnp.where(short, new, old), mixed, y)
+
+
+def _teaches(s: Tree, y: Tree, eps: float) -> tuple[jax.Array, jax.Array]:
+    """s · y, and whether a step s along which the gradient changed by y teaches something."""
+    sy = vdot(s, y)
+    # Before the first step the parameters have not moved: s is 0.
+    return sy, (sy > eps * jnp.sqrt(vdot(s, s)) * jnp.sqrt(vdot(y, y))) & jnp.isfinite(sy)
+
+
+def _last_step(updates: Tree, state: BFGSState | LBFGSState, params: Tree) -> tuple[Tree, Tree, Tree, Tree]:
+    """Parameters and gradient now, and how both changed since last time."""
     if params is None:
         raise TypeError("quasi-Newton methods need the parameters: call update(updates, opt_state, params)")
     require_like(updates, state.grad, "updates", "optimizer state", dtypes=False)
     params, grad = _like(params, state.params), _like(updates, state.grad)
-    s, y = add_scaled(params, -1.0, state.params), add_scaled(grad, -1.0, state.grad)
-    sy = vdot(s, y)
-    # Before the first step the parameters have not moved: s is 0.
-    learnt = (sy > eps * jnp.sqrt(vdot(s, s)) * jnp.sqrt(vdot(y, y))) & jnp.isfinite(sy)
-    return params, grad, s, y, sy, learnt
+    return params, grad, add_scaled(params, -1.0, state.params), add_scaled(grad, -1.0, state.grad)
 
 
 def _wide(params: Tree) -> Tree:

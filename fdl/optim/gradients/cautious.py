@@ -26,7 +26,7 @@ def cautious(inner: Transform, xi: float = 1.0) -> Transform:
 
         def mask(u, g):
             u = widen(u)
-            kept = u * jnp.sign(g).astype(u.dtype) > 0
+            kept = ~(u * jnp.sign(g).astype(u.dtype) <= 0)  # a NaN is kept, to be seen
             count = jnp.sum(kept, dtype=u.dtype) + xi
             return jnp.where(kept, u * (u.size / jnp.where(count > 0, count, 1)), 0).astype(g.dtype)
 
@@ -63,6 +63,8 @@ def tangential(inner: Transform, delta: float = 0.1, where: Where = "**/kernel")
 
 
 def _turn(u: jax.Array, g: jax.Array, p: jax.Array, delta: float) -> jax.Array:
+    if u.size == 0:
+        return u
     wide = widen(u).dtype
     by_output = lambda x: x.astype(wide).reshape(-1, x.shape[-1] if x.ndim > 1 else 1)
     whole = lambda x: x.astype(wide).reshape(-1, 1)

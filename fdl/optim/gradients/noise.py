@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.schedules.standard import inverse_time
-from fdl.optim.transform import Hyper, Transform, require_number, scheduled, transform, value_at
+from fdl.optim.transform import Hyper, Transform, require_number, require_whole, scheduled, transform, value_at
 from fdl.tree import Tree, map_with_path, widen
 
 
@@ -17,7 +17,7 @@ def add_noise(variance: Hyper = inverse_time(0.01, power=0.55), seed: int = 0) -
     The paper anneals it as eta / (1 + step)^0.55 with eta among 0.01, 0.3 and 1.  https://arxiv.org/abs/1511.06807
     """
     require_number("variance", variance, 0.0)
-    require_seed(seed)
+    require_whole("seed", seed, 0)
 
     def update(updates, params, step):
         spread = jnp.sqrt(jnp.asarray(value_at(variance, step), float))
@@ -35,9 +35,3 @@ def leaf_keys(tree: Tree, stream: str, seed: int, step: jax.Array) -> Tree:
     """A key for every leaf, by its path, so that a new leaf changes no other; by stream, so that no two users share."""
     key = jax.random.fold_in(jax.random.key(seed), step)
     return map_with_path(lambda path, leaf: jax.random.fold_in(key, zlib.crc32(f"{stream} {path}".encode())), tree)
-
-
-def require_seed(seed: int) -> None:
-    """Raise TypeError unless the seed is a whole number."""
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise TypeError(f"seed must be a whole number, got {seed!r} of type {type(seed).__name__}")

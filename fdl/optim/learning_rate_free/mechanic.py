@@ -9,8 +9,7 @@ import jax.numpy as jnp
 from fdl.optim.adaptive.running import BELOW_ONE
 from fdl.optim.leaves import moments
 from fdl.optim.points import require_params
-from fdl.optim.transform import Transform, require_constant, transform
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.transform import Transform, require_constant, require_state, transform
 from fdl.tree import Tree, norm, vdot
 
 

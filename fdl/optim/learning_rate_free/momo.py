@@ -12,7 +12,16 @@ import jax.numpy as jnp
 from fdl.optim.adaptive.running import BELOW_ONE, filled
 from fdl.optim.leaves import moments, require_real, scale
 from fdl.optim.points import decayed, require_params
-from fdl.optim.transform import Hyper, Transform, require_constant, require_number, scheduled, transform, value_at
+from fdl.optim.transform import (
+    Hyper,
+    Transform,
+    require_constant,
+    require_fit,
+    require_number,
+    scheduled,
+    transform,
+    value_at,
+)
 from fdl.tree import Tree, Where, norm, vdot, widen
 
 
@@ -42,6 +51,7 @@ def polyak_sgd(learning_rate: Hyper = 1.0, f_star: Hyper = 0.0, *, scaling: floa
 
     def update(updates, state, params=None, **extras):
         value = _loss("polyak_sgd", extras)
+        require_fit(updates, params)
         size = norm(updates).astype(value.dtype)
         gap = jnp.maximum(value - jnp.asarray(value_at(f_star, state.step), value.dtype), 0)
         most = jnp.asarray(value_at(learning_rate, state.step), value.dtype)
@@ -92,6 +102,7 @@ def momo_adam(
     m, v as in `adam`;  l, c as in `momo`;  u = m / (√v̂ + eps);  b = 1 − b1ᵗ
     Δ = −min(learning_rate / b, (l − c + ⟨m, x⟩ − b lower_bound)₊ / ⟨m, u⟩) u
     """
+    require_constant("b2", b2, 0.0, BELOW_ONE)
     return _momo("momo_adam", learning_rate, b1, b2, eps, lower_bound, estimate_bound, True, weight_decay, where)
 
 
@@ -99,7 +110,6 @@ def _momo(name, learning_rate, b1, b2, eps, lower_bound, estimate_bound, correct
     require_number("learning_rate", learning_rate, 0.0)
     require_number("weight_decay", weight_decay, 0.0)
     require_constant("b1", b1, 0.0, BELOW_ONE)
-    require_constant("b2", 0.0 if b2 is None else b2, 0.0, BELOW_ONE)
     require_constant("eps", eps, 0.0)
     require_constant("lower_bound", lower_bound)
 

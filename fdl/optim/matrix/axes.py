@@ -44,8 +44,8 @@ def along_all(factors: Sequence[Factor], x: jax.Array, *, transpose: bool = Fals
 
 def gram(x: jax.Array, axis: int, *, diagonal: bool) -> jax.Array:
     """x x^T over all axes but this one, or the diagonal of it."""
-    rows = jnp.moveaxis(x, axis, 0).reshape(x.shape[axis], -1)
-    return jnp.sum(rows * rows, 1) if diagonal else jnp.matmul(rows, rows.T, precision="highest")
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    return jnp.sum(x * x, others) if diagonal else jnp.tensordot(x, x, (others, others), precision="highest")
 
 
 def is_matrix(factor: Any) -> bool:

@@ -13,7 +13,17 @@ from fdl.optim.gradients.clip import clip_by_block_rms
 from fdl.optim.leaves import moments, require_real
 from fdl.optim.matrix.axes import along_all, each_layer, gram, is_matrix
 from fdl.optim.schedules.standard import schedule
-from fdl.optim.transform import Hyper, Schedule, Transform, chain, require_constant, require_number, transform, value_at
+from fdl.optim.transform import (
+    Hyper,
+    Schedule,
+    Transform,
+    chain,
+    require_constant,
+    require_number,
+    require_whole,
+    transform,
+    value_at,
+)
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, Where, map_with_path
 
@@ -57,8 +67,8 @@ def scale_by_kron(
     require_constant("rate", rate, 0.0, 1.0)
     require_constant("initial", initial, math.ulp(0.0))
     require_constant("damping", damping, 0.0)
-    require_constant("limit", limit, 0)
-    require_constant("seed", seed)
+    require_whole("limit", limit, 0)
+    require_whole("seed", seed, 0)
 
     def start(p):
         size = initial ** (1 / max(p.ndim, 1))
@@ -66,6 +76,8 @@ def scale_by_kron(
         return (tuple(size * (jnp.eye(n, dtype=p.dtype) if full(n) else jnp.ones(n, p.dtype)) for n in _shape(p)),)
 
     def learn(mean, factors, probe):
+        if mean.size == 0:
+            return (factors,)
         g, v = mean.reshape(_shape(mean)), probe.reshape(_shape(mean))
         return (_learnt(factors, g + damping * jnp.mean(jnp.abs(g)) * v, v, rate),)
 

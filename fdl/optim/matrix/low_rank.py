@@ -9,9 +9,8 @@ from fdl.optim.adaptive.squares import scale_by_adam
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.leaves import moments, require_real
 from fdl.optim.matrix.orthogonal import as_matrix, require_matrices
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_state, transform
 from fdl.optim.velocity import scale_by_learning_rate
-from fdl.optim.wrappers.wrap import require_state
 from fdl.tree import Tree, Where, flatten, merge, split
 
 

@@ -4,7 +4,6 @@ Kernels are read as matrices (in, out): an array of more axes, as of a convoluti
 Arrays stacked by `repeat`, which start with an axis of layers, are named by `stacked` and taken layer by layer.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -16,7 +15,7 @@ from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.leaves import require_real
 from fdl.optim.matrix.axes import each_layer
 from fdl.optim.optimizers.course import adam
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import accumulate, scale_by_learning_rate
 from fdl.optim.wrappers.groups import groups
 from fdl.tree import Tree, Where, flatten, select, widen
@@ -68,6 +67,8 @@ def orthogonalize(
         raise ValueError(f"adjust must be 'original' or 'match_rms_adamw', got {adjust!r}")
 
     def rule(u):
+        if u.size == 0:
+            return (u,)
         matrix = widen(as_matrix(u))
         rows, columns = matrix.shape
         size = max(1, columns / rows) ** 0.5 if adjust == "original" else 0.2 * max(rows, columns) ** 0.5
@@ -122,7 +123,7 @@ def require_matrices(params: Tree, stacked: Where) -> None:
     """Raise ShapeError naming a parameter that has fewer than two axes, beside the one of layers."""
     flags = jax.tree.leaves(select(params, stacked))
     for (path, leaf), flag in zip(flatten(params).items(), flags):
-        if leaf.ndim < 2 + flag or math.prod(leaf.shape) == 0:
+        if leaf.ndim < 2 + flag:
             beside = " beside its axis of layers" if flag else ""
             raise ShapeError(
                 f"parameter {path!r} is {describe(leaf)}; only an array of two axes or more{beside} can be made "
@@ -131,7 +132,7 @@ def require_matrices(params: Tree, stacked: Where) -> None:
 
 
 def _require_steps(steps: int, coefficients: Sequence[float], eps: float) -> None:
-    require_constant("steps", steps, 0)
+    require_whole("steps", steps, 0)
     require_constant("eps", eps, 0.0)
     if len(coefficients) != 3:
         raise ValueError(f"coefficients must be the three numbers of a s + b s^3 + c s^5, got {coefficients}")

@@ -82,6 +82,8 @@ def scale_by_lmo(oracles: Mapping[str, Oracle], *, stacked: Where = ()) -> Trans
         return ()
 
     def furthest(oracle, layers, u):
+        if u.size == 0:
+            return u
         return (jax.vmap(oracle) if layers else oracle)(widen(u)).astype(u.dtype)
 
     def update(updates, state, params=None, **extras):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from fdl.optim.adaptive.running import BELOW_ONE
 from fdl.optim.leaves import moments, require_real
 from fdl.optim.matrix.axes import along_all, each_layer, gram, is_matrix
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, Where
 
@@ -42,12 +42,12 @@ def scale_by_shampoo(
     decay makes running means of the sums; root takes the place of 2k (2 for matrices: https://arxiv.org/abs/2406.17748).
     """
     require_constant("eps", eps, 0.0)
-    require_constant("every", every, 1)
-    require_constant("limit", limit, 0)
+    require_whole("every", every)
+    require_whole("limit", limit, 0)
     if decay is not None:
         require_constant("decay", decay, 0.0, BELOW_ONE)
     if root is not None:
-        require_constant("root", root, 1)
+        require_whole("root", root)
     keep, take = (1.0, 1.0) if decay is None else (decay, 1 - decay)
 
     def start(p):

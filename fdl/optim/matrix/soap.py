@@ -9,7 +9,7 @@ from fdl.optim.adaptive.running import BELOW_ONE, filled, over_root
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.leaves import moments, require_real
 from fdl.optim.matrix.axes import along_all, each_layer, gram, is_matrix
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Tree, Where
 
@@ -49,8 +49,8 @@ def scale_by_soap(
     require_constant("b1", b1, 0.0, BELOW_ONE)
     require_constant("b2", b2, 0.0, BELOW_ONE)
     require_constant("eps", eps, 0.0)
-    require_constant("every", every, 1)
-    require_constant("limit", limit, 0)
+    require_whole("every", every)
+    require_whole("limit", limit, 0)
 
     def start(p):
         turned = [p.ndim > 1 and n <= limit for n in p.shape]

@@ -16,13 +16,14 @@ from fdl.optim.adaptive.adopt import scale_by_adopt
 from fdl.optim.adaptive.differences import add_difference, scale_by_adan
 from fdl.optim.adaptive.mixtures import half_life, scale_by_ademamix, scale_by_simplified_ademamix
 from fdl.optim.adaptive.nesterov_adam import scale_by_nadam
+from fdl.optim.adaptive.running import BELOW_ONE
 from fdl.optim.adaptive.squares import scale_by_adam
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.constraints.proximal_decay import divide_weights
 from fdl.optim.gradients.cautious import cautious
 from fdl.optim.gradients.clip import clip_by_norm
 from fdl.optim.schedules.standard import linear
-from fdl.optim.transform import Hyper, Transform, chain, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.tree import Where
 
@@ -150,6 +151,7 @@ def ademamix(
     run has.  https://arxiv.org/abs/2409.03137
     """
     if warmup is not None:
+        require_whole("warmup", warmup)
         if not isinstance(b3, float | int) or not isinstance(alpha, float | int):
             raise ValueError("warmup makes schedules of b3 and alpha, which must be numbers; leave one of them out")
         b3, alpha = half_life(b1, b3, warmup), linear(alpha / warmup, alpha, max(warmup - 1, 1))
@@ -187,6 +189,8 @@ def mars(
 
     exact=True takes two gradients in each step, on the same batch; else the last gradient stands for the second.
     """
+    require_constant("gamma", gamma, 0.0)
+    require_constant("b1", b1, 0.0, BELOW_ONE)
     corrected = chain(add_difference(gamma * b1 / (1 - b1), exact=exact), clip_by_norm(1.0))
     return _decoupled(chain(corrected, scale_by_adam(b1, b2, eps)), learning_rate, weight_decay, where)
 

@@ -6,7 +6,7 @@ from fdl.optim.adaptive.differences import add_difference
 from fdl.optim.averages.averaging import average_params
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.schedules.standard import inverse_time, schedule
-from fdl.optim.transform import Hyper, Schedule, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Schedule, Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 
 
@@ -42,5 +42,5 @@ def optimistic_sgd(learning_rate: Hyper, strength: Hyper = 1.0) -> Transform:
 @schedule
 def mean_since(start: int) -> Schedule:
     """The decay with which `average_params` is the mean of all parameters since step start."""
-    require_constant("start", start, 0)
+    require_whole("start", start, 0)
     return lambda step: 1 - 1 / jnp.maximum(jnp.asarray(step) - start, 1).astype(float)

@@ -10,7 +10,7 @@ from fdl.optim.adaptive.squares import scale_by_adam
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.gradients.cautious import tangential
 from fdl.optim.gradients.clip import clip_by_block_rms
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_number, transform
 from fdl.optim.velocity import accumulate, scale_by_learning_rate
 from fdl.tree import Where
 
@@ -72,6 +72,7 @@ def novograd(
 
     Weight decay enters the momentum.  average=True weighs what enters by 1 - b1.  https://arxiv.org/abs/1905.11286
     """
+    require_number("b1", b1, 0.0, 1.0)
     direction = chain(scale_by_novograd(**novograd), add_weight_decay(weight_decay, where))
     return chain(direction, accumulate(b1, average=average), scale_by_learning_rate(learning_rate))
 
@@ -93,6 +94,7 @@ def adafactor(
     Updates are clipped to this root mean square and, by_size, multiplied by that of the parameters, or by low.
     torch's learning rate e is relative_step(e), the paper's has e = 0.01.  https://arxiv.org/abs/1804.04235
     """
+    require_number("clip", clip, 0.0)
     direction = chain(scale_by_adafactor(**adafactor), clip_by_block_rms(clip))
     sized = chain(direction, scale_by_param_rms(low)) if by_size else direction
     return chain(sized, scale_by_learning_rate(learning_rate))

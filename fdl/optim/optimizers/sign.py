@@ -3,11 +3,12 @@
 from typing import Any
 
 from fdl.optim.adaptive.differences import add_difference
+from fdl.optim.adaptive.running import BELOW_ONE
 from fdl.optim.adaptive.sign import scale_by_lion, scale_by_sign
 from fdl.optim.constraints.decay import add_weight_decay
 from fdl.optim.gradients.cautious import cautious
 from fdl.optim.gradients.clip import clip_by_norm
-from fdl.optim.transform import Hyper, Transform, chain, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
 from fdl.optim.velocity import accumulate, scale_by_learning_rate
 from fdl.tree import Where
 
@@ -73,6 +74,8 @@ def mars_lion(
     c = g + gamma b1 / (1 − b1) (g − g');  c ← c / max(1, |c|);  m ← b1 m + (1 − b1) c
     Δ = −learning_rate (sign(m) + weight_decay x)
     """
+    require_constant("gamma", gamma, 0.0)
+    require_constant("b1", b1, 0.0, BELOW_ONE)
     corrected = chain(add_difference(gamma * b1 / (1 - b1), exact=exact), clip_by_norm(1.0))
     direction = chain(corrected, accumulate(b1, average=True), scale_by_sign())
     return chain(direction, add_weight_decay(weight_decay, where), scale_by_learning_rate(learning_rate))

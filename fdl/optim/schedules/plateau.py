@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import scale
-from fdl.optim.transform import Transform, require_constant, transform
-from fdl.optim.wrappers.wrap import choose, require_state
+from fdl.optim.transform import Transform, require_constant, require_state, require_whole, transform
+from fdl.optim.wrappers.wrap import choose
 
 
 class PlateauState(NamedTuple):
@@ -47,7 +47,7 @@ def reduce_on_plateau(
     for name, number, high in (("factor", factor, 1.0), ("threshold", threshold, float("inf")), ("low", low, 1.0)):
         require_constant(name, number, 0.0, high)
     for name, number, least in (("patience", patience, 0), ("every", every, 1), ("cooldown", cooldown, 0)):
-        require_constant(name, number, least)
+        require_whole(name, number, least)
     if mode not in ("min", "max"):
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from fdl.checks import describe
-from fdl.optim.transform import Transform, leafwise, require_trainable, transform
-from fdl.optim.wrappers.wrap import require_state
-from fdl.tree import Tree, assign, flatten, merge, unflatten
+from fdl.optim.extras import put_together, through
+from fdl.optim.transform import Transform, leafwise, require_fit, require_state, require_trainable, transform
+from fdl.tree import Tree, assign, flatten, unflatten
 
 
 class GroupsState(NamedTuple):
@@ -23,8 +22,9 @@ def groups(transforms: Mapping[str, Transform]) -> Transform:
     """Each parameter under the transform of the first pattern that matches its path.
 
     groups({"head/**": adam(1e-3), "**/bias": sgd(0.1), "**": freeze()}).  What a group measures, such as a norm to clip
-    by, it measures in itself.  Raises TreeError for a parameter that nothing matches, and for a pattern that comes
-    first for none.  `group_table` prints who is where.
+    by, it measures in itself, and the loss as a function of its own parameters, the others held where they are.
+    Raises TreeError for a parameter that nothing matches, and for a pattern that comes first for none.
+    `group_table` prints who is where.
     """
 
     def init(params):
@@ -34,15 +34,15 @@ def groups(transforms: Mapping[str, Transform]) -> Transform:
 
     def update(updates, state, params=None, **extras):
         require_state(state, GroupsState)
+        require_fit(updates, params)
         own = dict.fromkeys(transforms) if params is None else _parts(params, transforms)
         moved, new = {}, {}
         for pattern, part in _parts(updates, transforms).items():
-            seen = _seen(extras, pattern, transforms, own)
+            others = [other for name, other in own.items() if name != pattern]
+            back = None if params is None else lambda own, others=others: put_together(params, own, *others)
+            seen = through(extras, lambda grad, pattern=pattern: _parts(grad, transforms)[pattern], back)
             moved[pattern], new[pattern] = transforms[pattern].update(part, state.inner[pattern], own[pattern], **seen)
-        found = flatten(merge(*moved.values()))
-        return jax.tree.unflatten(jax.tree.structure(updates), [found[path] for path in flatten(updates)]), GroupsState(
-            new
-        )
+        return put_together(updates, *moved.values()), GroupsState(new)
 
     return Transform(init, update)
 
@@ -75,14 +75,3 @@ def _parts(tree: Tree, transforms: Mapping[str, Any]) -> dict[str, dict]:
         pattern: unflatten({path: leaf for path, leaf in leaves.items() if chosen[path] == pattern})
         for pattern in transforms
     }
-
-
-def _seen(extras: dict, pattern: str, transforms: Mapping[str, Any], own: dict[str, Any]) -> dict:
-    """The extras as one group may see them: its own gradient, and functions of its own parameters."""
-    seen = dict(extras)
-    if "grad" in seen:
-        seen["grad"] = _parts(extras["grad"], transforms)[pattern]
-    others = [part for name, part in own.items() if name != pattern]
-    for name in {"value_fn", "predict_fn"} & extras.keys():
-        seen[name] = lambda part, whole=extras[name]: whole(merge(part, *others))
-    return seen

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.transform import Transform, require_constant, require_number, transform
-from fdl.optim.wrappers.wrap import all_finite, choose, require_state
+from fdl.optim.transform import Transform, require_number, require_state, require_whole, transform
+from fdl.optim.wrappers.wrap import all_finite, choose
 from fdl.tree import Tree, norm, zeros_like
 
 
@@ -42,7 +42,7 @@ def skip_large(inner: Transform, limit: float | jax.Array, most: int = 10) -> Tr
 
 
 def _skip(inner: Transform, most: int, good: Callable[[Tree], jax.Array]) -> Transform:
-    require_constant("most", most, 0)
+    require_whole("most", most, 0)
 
     def init(params):
         return SkipState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), inner.init(params))

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import TreeError
-from fdl.optim.transform import Transform, require_number, transform
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.transform import Transform, require_number, require_state, transform
 from fdl.tree import Tree
 
 

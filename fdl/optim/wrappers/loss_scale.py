@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import TreeError
-from fdl.optim.transform import Transform, require_constant, transform
-from fdl.optim.wrappers.wrap import all_finite, choose, require_state
+from fdl.optim.transform import Transform, require_constant, require_state, require_whole, transform
+from fdl.optim.wrappers.wrap import all_finite, choose
 from fdl.tree import widen
 
 
@@ -36,7 +36,7 @@ def scale_loss(
     require_constant("initial", initial, math.ulp(0.0))
     require_constant("grow", grow, 1.0)
     require_constant("shrink", shrink, math.ulp(0.0), 1.0)
-    require_constant("every", every, 1)
+    require_whole("every", every)
 
     def init(params):
         return LossScaleState(jnp.full((), initial, float), jnp.zeros((), jnp.int32), inner.init(params))

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.gradients.noise import leaf_keys, require_seed
-from fdl.optim.transform import Transform, require_trainable, transform
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.extras import through
+from fdl.optim.gradients.noise import leaf_keys
+from fdl.optim.transform import Transform, require_state, require_trainable, require_whole, transform
 from fdl.tree import Tree, require_like, widen
 
 
@@ -52,7 +52,7 @@ def master_weights(inner: Transform) -> Transform:
 
     def update(updates, state, params=None, **extras):
         _require_all(updates, state, MasterState, params)
-        moved, own = inner.update(_wide(updates), state.inner, state.master, **extras)
+        moved, own = inner.update(_wide(updates), state.inner, state.master, **_seen(extras, params))
         master = jax.tree.map(lambda m, u: m + u.astype(m.dtype), state.master, moved)
         return jax.tree.map(lambda m, p: _rounded(m, p) - p, master, params), MasterState(master, own)
 
@@ -73,7 +73,7 @@ def kahan(inner: Transform) -> Transform:
     def update(updates, state, params=None, **extras):
         _require_all(updates, state, KahanState, params)
         exact = jax.tree.map(lambda p, lost: widen(p) + widen(lost), params, state.lost)
-        moved, own = inner.update(_wide(updates), state.inner, exact, **extras)
+        moved, own = inner.update(_wide(updates), state.inner, exact, **_seen(extras, params))
 
         def compensated(p, lost, u):
             wanted = widen(lost) + u.astype(widen(p).dtype)
@@ -94,7 +94,7 @@ def stochastic_rounding(inner: Transform, seed: int = 0) -> Transform:
 
     The chance is a function of seed, step and path.  https://arxiv.org/abs/1502.02551, https://arxiv.org/abs/2010.06192
     """
-    require_seed(seed)
+    require_whole("seed", seed, 0)
 
     def init(params):
         require_trainable(params)
@@ -102,7 +102,7 @@ def stochastic_rounding(inner: Transform, seed: int = 0) -> Transform:
 
     def update(updates, state, params=None, **extras):
         _require_all(updates, state, RoundingState, params)
-        moved, own = inner.update(_wide(updates), state.inner, _wide(params), **extras)
+        moved, own = inner.update(_wide(updates), state.inner, _wide(params), **_seen(extras, params))
 
         def drawn(key, p, u):
             return u.astype(p.dtype) if p.dtype.itemsize >= 4 else round_by_chance(key, widen(p) + u, p.dtype) - p
@@ -129,6 +129,11 @@ def _wide(tree: Tree) -> Tree:
 def _rounded(x: jax.Array, like: jax.Array) -> jax.Array:
     """x in the type of the other; the barrier keeps the compiler from leaving the rounding out."""
     return jax.lax.optimization_barrier(x.astype(like.dtype))
+
+
+def _seen(extras: dict[str, Any], params: Tree) -> dict[str, Any]:
+    """The extras by wide parameters: the loss is that of their rounded copies, as the model runs."""
+    return through(extras, _wide, lambda wide: jax.tree.map(_rounded, wide, params))
 
 
 def _require_all(updates: Tree, state: Any, kind: type, params: Tree) -> None:

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import moments
-from fdl.optim.transform import Hyper, Transform, require_number, transform, value_at
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.transform import Hyper, Transform, require_number, require_state, transform, value_at
 from fdl.tree import Tree, require_like, zeros_like
 
 OF_ONE_BATCH = ("value_fn", "predict_fn", "output_loss_fn")

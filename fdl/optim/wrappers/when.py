@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import TreeError
-from fdl.optim.transform import Transform, chain, transform
-from fdl.optim.wrappers.wrap import require_state
+from fdl.optim.transform import Transform, chain, require_state, transform
 from fdl.tree import zeros_like
 
 

@@ -1,20 +1,9 @@
 """What transforms around a transform have in common."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from fdl.tree import Tree
-
-
-def require_state(opt_state: Any, kind: type) -> None:
-    """Raise TypeError unless the state is of the kind that init makes."""
-    if not isinstance(opt_state, kind):
-        raise TypeError(
-            f"opt_state must be the {kind.__name__} that init makes, got {type(opt_state).__name__}; "
-            "the order is update(updates, opt_state, params)"
-        )
 
 
 def choose(condition: jax.Array, new: Tree, old: Tree) -> Tree:

@@ -25,9 +25,12 @@ CASES = {
     # Eight parameters: the inverse Hessian holds eight numbers for each.
     "bfgs": Case(optim.bfgs(), 8 + 4 * 8, 2 + SEARCH, needs_loss=True),
     "lbfgs": Case(optim.lbfgs(3), 8 + 2 * 3 * 4, 2 + 3 + SEARCH, needs_loss=True),
+    "bfgs, damped": Case(optim.bfgs(damping=0.2), 8 + 4 * 8, 2 + SEARCH, needs_loss=True),
+    "lbfgs, damped": Case(optim.lbfgs(3, damping=0.2), 8 + 2 * 3 * 4, 2 + 3 + SEARCH, needs_loss=True),
     "repeat": Case(optim.repeat(optim.lbfgs(2), 2), 0, 0, needs_loss=True),
     "newton_cg": Case(optim.newton_cg(), 0, 1 + SEARCH, needs_loss=True),
     "hessian_free": Case(optim.hessian_free(max_steps=8), 4, 3, needs_loss=True),
+    "hessian_free, preconditioned": Case(optim.hessian_free(max_steps=8, precondition=0.75), 4, 3, needs_loss=True),
     "proximal_gradient": Case(optim.proximal_gradient(0.4, optim.soft_threshold(1e-6)), 0, 2),
     "proximal_gradient, accelerated": Case(
         optim.proximal_gradient(0.4, optim.soft_threshold(1e-6), accelerate=True), 4, 3
