@@ -29,6 +29,10 @@ REQUIRED = {
     "where": "**",
     "update": lambda updates, params, step=None: updates,
     "function": jnp.negative,
+    "factor": 1.0,
+    "every": 2,
+    "condition": lambda step: step < 3,
+    "measures": {},
 }
 MAKERS = {
     name: inspect.signature(getattr(optim, name)).parameters
@@ -36,7 +40,7 @@ MAKERS = {
     if inspect.isfunction(getattr(optim, name))
     and inspect.signature(getattr(optim, name)).return_annotation is optim.Transform
 }
-SIGNED = {("polyak_sgd", "f_star"), ("momo", "lower_bound"), ("momo_adam", "lower_bound")}
+SIGNED = {("scale_by", "factor"), ("polyak_sgd", "f_star"), ("momo", "lower_bound"), ("momo_adam", "lower_bound")}
 BELOW_ONE = {"momentum", "b1", "b2", "b3", "decay", "probability", "shrink", "alpha, lookahead", "grow, low"}
 
 

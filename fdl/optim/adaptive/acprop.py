@@ -1,5 +1,7 @@
 """ACProp: each gradient is measured by the spread of those before it."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from fdl.optim.adaptive.running import BELOW_ONE, filled, over_root
@@ -44,7 +46,7 @@ def scale_by_acprop(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-16) -> T
 
 @transform
 def acprop(
-    learning_rate: Hyper = 1e-3, *, weight_decay: Hyper = 0.0, where: Where = "**/kernel", **acprop: float
+    learning_rate: Hyper = 1e-3, *, weight_decay: Hyper = 0.0, where: Where = "**/kernel", **acprop: Any
 ) -> Transform:
     """AdaBelief in which a gradient is measured by those before it; the other arguments are those of `scale_by_acprop`.
 

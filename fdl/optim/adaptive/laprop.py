@@ -95,5 +95,6 @@ def laprop(
 
     No b1, however near 1, makes it diverge as it makes Adam.  https://arxiv.org/abs/2002.04839, algorithm 1
     """
+    require_constant("b1", b1, 0.0, BELOW_ONE)
     direction = chain(scale_by_squares(b2, eps), running_mean(b1))
     return chain(direction, add_weight_decay(weight_decay, where), scale_by_learning_rate(learning_rate))

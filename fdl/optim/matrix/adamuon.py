@@ -13,7 +13,7 @@ from fdl.optim.leaves import each_leaf, moments, require_real
 from fdl.optim.matrix.axes import each_layer
 from fdl.optim.matrix.orthogonal import as_matrix, newton_schulz, require_matrices
 from fdl.optim.optimizers.course import adam
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.optim.wrappers.groups import groups
 from fdl.tree import Tree, Where, norm
@@ -39,6 +39,7 @@ def scale_by_adamuon(
     require_constant("momentum", momentum, 0.0, BELOW_ONE)
     require_constant("eps", eps, 0.0)
     require_constant("size", size, 0.0)
+    require_whole("steps", steps, 0)
 
     def rule(velocity, square):
         o = newton_schulz(as_matrix(jnp.sign(velocity)), steps).reshape(velocity.shape)

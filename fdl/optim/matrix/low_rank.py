@@ -7,11 +7,12 @@ import jax.numpy as jnp
 
 from fdl.optim.adaptive.squares import scale_by_adam
 from fdl.optim.constraints.decay import add_weight_decay
+from fdl.optim.extras import put_together
 from fdl.optim.leaves import moments, require_real
 from fdl.optim.matrix.orthogonal import as_matrix, require_matrices
-from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_state, transform
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_state, require_whole, transform
 from fdl.optim.velocity import scale_by_learning_rate
-from fdl.tree import Tree, Where, flatten, merge, split
+from fdl.tree import Tree, Where, flatten, merge, split, unflatten
 
 
 class LowRankState(NamedTuple):
@@ -31,8 +32,8 @@ def low_rank(
     P is taken anew at every `every`-th step, from 0; the state of inner is kept.  Arrays not meant enter whole.  inner
     sees no parameters.  Raises ShapeError naming a parameter meant that is no matrix.  https://arxiv.org/abs/2403.03507
     """
-    require_constant("rank", rank, 1)
-    require_constant("every", every, 1)
+    require_whole("rank", rank)
+    require_whole("every", every)
     require_constant("size", size, 0.0)
 
     def init(params):
@@ -52,7 +53,7 @@ def low_rank(
         found, directions = flatten(moved), flatten(axes)
         for path, u in flatten(meant).items():
             found[path] = (size * _up(directions[path], found[path], u)).astype(u.dtype)
-        updates = jax.tree.unflatten(jax.tree.structure(updates), [found[path] for path in flatten(updates)])
+        updates = put_together(updates, unflatten(found))
         return updates, LowRankState(state.step + 1, axes, own)
 
     return Transform(init, update)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from fdl.optim.extras import through
 from fdl.optim.transform import Transform, require_trainable, transform
 from fdl.tree import Tree
 
@@ -37,11 +38,7 @@ def _viewed(inner: Transform, show: Callable[[Tree], Tree], back: Callable[[Tree
         return inner.init(show(params))
 
     def update(updates, state, params=None, **extras):
-        seen = dict(extras)
-        for name in {"value_fn", "predict_fn"} & extras.keys():
-            seen[name] = lambda shown, whole=extras[name]: whole(back(shown, params))
-        if "grad" in extras:
-            seen["grad"] = show(extras["grad"])
+        seen = through(extras, show, lambda shown: back(shown, params))
         moved, state = inner.update(show(updates), state, None if params is None else show(params), **seen)
         return back(moved, updates), state
 
