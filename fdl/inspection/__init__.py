@@ -2,6 +2,7 @@
 
 from fdl.inspection.capture import capture
 from fdl.inspection.flops import Flops, flops
+from fdl.inspection.kronecker import kronecker_factors
 from fdl.inspection.nonfinite import NonFinite, find_nonfinite
 from fdl.inspection.statistics import Moments, Statistics, statistics
 from fdl.inspection.summary import Row, Summary, summary
@@ -16,6 +17,7 @@ __all__ = [
     "statistics",
     "Statistics",
     "Moments",
+    "kronecker_factors",
     "find_nonfinite",
     "NonFinite",
 ]

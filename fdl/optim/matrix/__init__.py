@@ -1,5 +1,6 @@
-"""Directions of a kernel as a matrix: orthogonal, or in the axes of its own second moments."""
+"""Directions of a kernel as a matrix: orthogonal, or in the axes of its own second moments, or of its layer's."""
 
+from fdl.optim.matrix.kfac import KfacState, kfac, scale_by_kfac
 from fdl.optim.matrix.kron import KronState, falling_probability, kron, scale_by_kron
 from fdl.optim.matrix.orthogonal import muon, newton_schulz, orthogonalize, scale_by_muon
 from fdl.optim.matrix.scion import column_lmo, lmo, row_lmo, scale_by_lmo, scion, sign_lmo, spectral_lmo
@@ -12,6 +13,7 @@ __all__ = [
     "shampoo",
     "soap",
     "kron",
+    "kfac",
     "scale_by_muon",
     "orthogonalize",
     "newton_schulz",
@@ -19,6 +21,7 @@ __all__ = [
     "scale_by_shampoo",
     "scale_by_soap",
     "scale_by_kron",
+    "scale_by_kfac",
     "lmo",
     "spectral_lmo",
     "sign_lmo",
@@ -28,4 +31,5 @@ __all__ = [
     "ShampooState",
     "SoapState",
     "KronState",
+    "KfacState",
 ]
