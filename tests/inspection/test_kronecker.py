@@ -142,6 +142,20 @@ def test_layers_in_a_stack_are_layers_alone(agrees):
         agrees.values("optim.scale_by_kfac, stacked", "layers alone", results[0]["repeat_0"]["dense_0"], both)
 
 
+def test_what_has_no_factors_goes_to_another_optimizer():
+    """Groups hand the factors on, and a group takes those of its own layers."""
+    model = nn.serial(nn.dense(3, 4), nn.layer_norm(4), nn.dense(4, 2))
+    params, state = model.init(jax.random.key(0))
+    find = lambda params: kronecker_factors(model, params, state, jnp.asarray(X, jnp.float32), loss=cross_entropy)
+    layers = {name: params[name] for name in ("dense_0", "dense_1")}
+    optimizer = optim.groups({"dense_*/*": optim.scale_by_kfac(), "**": optim.sgd(0.1)})
+    found, _ = optimizer.update(params, optimizer.init(params), params, factors_fn=find)
+    inner = optim.scale_by_kfac()
+    alone, _ = inner.update(layers, inner.init(layers), layers, factors_fn=lambda _: find(params))
+    jax.tree.map(np.testing.assert_array_equal, {name: found[name] for name in layers}, alone)
+    np.testing.assert_allclose(found["layer_norm_0"]["scale"], -0.1, rtol=1e-6)
+
+
 def test_it_gets_further_than_gradient_descent():
     """A network on badly scaled inputs, thirty steps."""
     x = jnp.asarray(np.random.default_rng(0).standard_normal((64, 3)) * [0.01, 1, 100], jnp.float32)
