@@ -3,6 +3,7 @@
 from fdl.inspection import landscapes
 from fdl.inspection.capture import capture
 from fdl.inspection.flops import Flops, flops
+from fdl.inspection.kronecker import kronecker_factors
 from fdl.inspection.nonfinite import NonFinite, find_nonfinite
 from fdl.inspection.statistics import Moments, Statistics, statistics
 from fdl.inspection.summary import Row, Summary, summary
@@ -17,6 +18,7 @@ __all__ = [
     "statistics",
     "Statistics",
     "Moments",
+    "kronecker_factors",
     "find_nonfinite",
     "NonFinite",
     "landscapes",

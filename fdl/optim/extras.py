@@ -7,7 +7,7 @@ import jax
 
 from fdl.tree import Tree, flatten, merge
 
-OF_PARAMS = ("value_fn", "predict_fn")  # the extras that are functions of the parameters
+OF_PARAMS = ("value_fn", "predict_fn", "factors_fn")  # the extras that are functions of the parameters
 
 
 def through(extras: dict[str, Any], there: Callable[[Tree], Tree], back: Callable[[Tree], Tree] | None) -> dict:

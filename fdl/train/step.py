@@ -25,10 +25,12 @@ class TwoPartLoss:
     """A loss_fn in two parts, for optimizers that take the curvature of the second alone, such as `hessian_free`.
 
     predict(params, state, batch, key) -> (outputs, (new_state, metrics)); loss(outputs, batch) -> number.
+    factors(params, state, batch, key) are for `kfac`, as `inspection.kronecker_factors` finds them.
     """
 
     predict: Callable[[Tree, Tree, Batch, jax.Array], tuple[Any, tuple[Tree, Metrics]]]
     loss: Callable[[Any, Batch], jax.Array]
+    factors: Callable[[Tree, Tree, Batch, jax.Array], Tree] | None = None
 
     def __call__(self, params: Tree, state: Tree, batch: Batch, key: jax.Array) -> tuple:
         """The loss, and all that goes with it."""
@@ -124,10 +126,12 @@ def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int 
 
 
 def _extras_of_two_parts(loss_fn: TwoPartLoss, state: Tree, batch: Batch, key: jax.Array) -> dict:
-    return {
+    extras: dict = {
         "predict_fn": lambda params: loss_fn.predict(params, state, batch, key)[0],
         "output_loss_fn": lambda outputs: loss_fn.loss(outputs, batch),
     }
+    factors = loss_fn.factors
+    return extras if factors is None else extras | {"factors_fn": lambda params: factors(params, state, batch, key)}
 
 
 def _checked(result: Any, before: Tree) -> tuple:

@@ -61,14 +61,17 @@ def fresh(dtype=jnp.float32):
 
 
 def problem(params):
-    """The gradients of a quadratic, and the extras that the train step passes: the loss in two halves too."""
+    """The gradients of a quadratic, and the extras that the train step passes, with all that is optional."""
     wide = lambda p: p.astype(jnp.float32) - 1
     rows = lambda params: jax.tree.map(lambda c, p: jnp.asarray(c) ** 0.5 * wide(p), CURVATURE, params)
     predict_fn = lambda params: jnp.concatenate([row.ravel() for row in jax.tree.leaves(rows(params))])
     output_loss_fn = lambda outputs: SCALARS * jnp.mean(0.5 * outputs**2)
     value_fn = lambda params: output_loss_fn(predict_fn(params))
     grads = jax.tree.map(lambda c, p: (jnp.asarray(c) * wide(p)).astype(p.dtype), CURVATURE, params)
+    sizes = lambda layer: (layer["kernel"].shape[0] + ("bias" in layer), layer["kernel"].shape[1])
+    factors_fn = lambda params: {name: tuple(map(jnp.eye, sizes(layer))) for name, layer in params.items()}
     extras = {"value_fn": value_fn, "predict_fn": predict_fn, "output_loss_fn": output_loss_fn}
+    extras |= {"factors_fn": factors_fn}
     return grads, {"value": value_fn(params), "grad": grads, **extras}
 
 

@@ -151,31 +151,41 @@ def hessian(pairs, first):
     return B
 
 
-def powell(x, g, damping, first):
+def powell(x, g, damping, first, memory=99):
     """Procedure 18.2: the inverse of B times the gradient, at each point of a path."""
     pairs = []
     for k in range(len(x)):
-        B = hessian(pairs, first)
+        B = hessian(pairs[-memory:], first)
         if k:
             s, y = x[k] - x[k - 1], g[k] - g[k - 1]
             sBs = s @ B @ s
             theta = 1.0 if s @ y >= damping * sBs else (1 - damping) * sBs / (sBs - s @ y)
             pairs.append((s, theta * y + (1 - theta) * B @ s))
-            B = hessian(pairs, first)
+            B = hessian(pairs[-memory:], first)
         assert np.linalg.eigvalsh(B).min() > 0
         yield np.linalg.solve(B, g[k])
 
 
-@pytest.mark.parametrize("kind", ["bfgs", "lbfgs"])
+def newest(pairs):
+    return pairs[-1][1] @ pairs[-1][1] / (pairs[-1][0] @ pairs[-1][1]) if pairs else 1.0
+
+
+DAMPED = {
+    "bfgs": (optim.scale_by_bfgs(damping=0.2), lambda pairs: 1.0, 99),
+    "lbfgs": (optim.scale_by_lbfgs(12, damping=0.2), newest, 12),
+    "lbfgs, forgetting": (optim.scale_by_lbfgs(3, damping=0.2), newest, 3),
+}
+
+
+@pytest.mark.parametrize("kind", DAMPED)
 def test_damping_is_procedure_18_2(kind, agrees):
+    transform, first, memory = DAMPED[kind]
     x = np.cumsum(0.3 * np.random.default_rng(5).standard_normal((10, 2)), 0)
     g = np.array(list(map(bumpy, x)))
-    newest = lambda pairs: pairs[-1][1] @ pairs[-1][1] / (pairs[-1][0] @ pairs[-1][1]) if pairs else 1.0
-    first = newest if kind == "lbfgs" else lambda pairs: 1.0
-    transform = {"bfgs": optim.scale_by_bfgs(damping=0.2), "lbfgs": optim.scale_by_lbfgs(12, damping=0.2)}[kind]
-    wanted = np.array(list(powell(x, g, 0.2, first)))
     assert (np.sum(np.diff(x, axis=0) * np.diff(g, axis=0), 1) < 0).any()
-    agrees.values(f"optim.scale_by_{kind}, damped", "NumPy, procedure 18.2", directions(transform, x, g), wanted)
+    wanted = np.array(list(powell(x, g, 0.2, first, memory)))
+    name = f"optim.{transform.call.kind}, damped"
+    agrees.values(name, "NumPy, procedure 18.2", directions(transform, x, g), wanted)
 
 
 @pytest.mark.parametrize("make", [optim.scale_by_bfgs, lambda **how: optim.scale_by_lbfgs(3, **how)])

@@ -165,13 +165,12 @@ def _hessian_product(state: LBFGSState, memory: int, v: Tree) -> Tree:
     order = (state.step + jnp.arange(memory, dtype=jnp.int32)) % memory
     flat = jax.vmap(lambda tree: raveled(tree)[0])
     steps, changes = flat(state.steps)[order], flat(state.changes)[order]
-    inverse_curvature = state.inverse_curvature[order]
-    curvature = _first_curvature(inverse_curvature[-1], changes[-1]).astype(steps.dtype)
+    rho = state.inverse_curvature[order]
+    curvature = _first_curvature(rho[-1], changes[-1]).astype(steps.dtype)
+    empty = jnp.diag(jnp.where(rho > 0, 0, 1).astype(steps.dtype))
     products = jnp.matmul(steps, changes.T, precision="highest")
-    lower, diagonal = jnp.tril(products, -1), jnp.diag(jnp.where(inverse_curvature > 0, jnp.diag(products), 1))
-    squares = curvature * jnp.matmul(steps, steps.T, precision="highest") + jnp.diag(
-        jnp.where(inverse_curvature > 0, 0, 1).astype(steps.dtype)
-    )
+    lower, diagonal = jnp.tril(products, -1), jnp.diag(jnp.diag(products)) + empty
+    squares = curvature * jnp.matmul(steps, steps.T, precision="highest") + empty
     middle = jnp.block([[squares, lower], [lower.T, -diagonal]])
     both = jnp.concatenate([curvature * steps, changes])
     flat_v, unravel = raveled(v)

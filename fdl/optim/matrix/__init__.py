@@ -1,6 +1,7 @@
-"""Directions of a kernel as a matrix: orthogonal, or in the axes of its own second moments."""
+"""Directions of a kernel as a matrix: orthogonal, or in the axes of its own second moments, or of its layer's."""
 
 from fdl.optim.matrix.adamuon import AdaMuonState, adamuon, scale_by_adamuon
+from fdl.optim.matrix.kfac import KfacState, kfac, scale_by_kfac
 from fdl.optim.matrix.kron import KronState, falling_probability, kron, scale_by_kron
 from fdl.optim.matrix.low_rank import LowRankState, galore, low_rank
 from fdl.optim.matrix.orthogonal import muon, newton_schulz, orthogonalize, scale_by_muon
@@ -14,6 +15,7 @@ __all__ = [
     "shampoo",
     "soap",
     "kron",
+    "kfac",
     "scale_by_muon",
     "orthogonalize",
     "newton_schulz",
@@ -21,6 +23,7 @@ __all__ = [
     "scale_by_shampoo",
     "scale_by_soap",
     "scale_by_kron",
+    "scale_by_kfac",
     "lmo",
     "spectral_lmo",
     "sign_lmo",
@@ -37,4 +40,5 @@ __all__ = [
     "low_rank",
     "galore",
     "LowRankState",
+    "KfacState",
 ]

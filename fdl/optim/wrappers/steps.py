@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fdl.optim.extras import OF_PARAMS
 from fdl.optim.leaves import moments
 from fdl.optim.transform import Hyper, Transform, require_number, require_state, transform, value_at
 from fdl.tree import Tree, require_like, zeros_like
 
-OF_ONE_BATCH = ("value_fn", "predict_fn", "output_loss_fn")
+OF_ONE_BATCH = (*OF_PARAMS, "output_loss_fn")
 
 
 class MultiStepsState(NamedTuple):

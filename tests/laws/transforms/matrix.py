@@ -25,5 +25,7 @@ CASES = {
     "shampoo": Case(optim.shampoo(0.3), 0, 2 * MATRICES + 2 + 2, optim.shampoo),
     "shampoo, diagonal": Case(optim.shampoo(0.3, limit=0), 0, 3 + 2 + 2 + 2),
     "soap": Case(optim.soap(fall, eps=1e-3, weight_decay=0.0, skip_first=False), 8, 2 * MATRICES + 3, optim.soap),
+    # A kernel and its bias are one matrix, (4, 2): its two factors, and the inverses of both.
+    "kfac": Case(optim.kfac(0.1), 4, 2 * (4 * 4 + 2 * 2) + 3, optim.kfac, needs_loss=True),
     "kron": Case(optim.kron(fall), 4, MATRICES + 2 + 4, optim.kron),
 }
