@@ -10,7 +10,7 @@ from fdl.checks import require_shape
 from fdl.compile import compile
 from fdl.inspection.landscapes.landscape import Landscape
 from fdl.optim import AccumulateState, ExtrapolateState, Transform, averaged
-from fdl.train import TrainState, make_train_step
+from fdl.train import TrainState, TwoPartLoss, make_train_step
 from fdl.tree import Tree
 
 
@@ -54,10 +54,7 @@ def sweep(make: Callable[[jax.Array], Transform], landscape: Landscape, rates: A
 
 
 def _follow(optimizer: Transform, landscape: Landscape, start: jax.Array, *, steps: int) -> Trajectory:
-    def loss_fn(params, state, batch, key):
-        return landscape.function(params["kernel"][0]), (state, {})
-
-    step = make_train_step(loss_fn, optimizer).pure
+    step = make_train_step(_loss(landscape), optimizer).pure
 
     def move(carried, _):
         at, last = carried
@@ -69,6 +66,19 @@ def _follow(optimizer: Transform, landscape: Landscape, start: jax.Array, *, ste
     at = TrainState(jnp.zeros((), jnp.int32), jax.random.key(0), params, {}, optimizer.init(params))
     points = jnp.concatenate([start[None], jax.lax.scan(move, (at, params), None, steps)[1]])
     return Trajectory(points, jax.vmap(landscape.function)(points))
+
+
+def _loss(landscape: Landscape) -> TwoPartLoss:
+    """The loss of one linear layer with 1 for an input, so that there are outputs for K-FAC too."""
+
+    def predict(params, state, batch, key):
+        return params["kernel"], (state, {})
+
+    def factors(params, state, batch, key):
+        values, vectors = jnp.linalg.eigh(jax.hessian(landscape.function)(params["kernel"][0]))
+        return {"": (jnp.ones((1, 1), values.dtype), vectors * jnp.maximum(values, 0)[None] @ vectors.T)}
+
+    return TwoPartLoss(predict, lambda outputs, batch: landscape.function(outputs[0]), factors)
 
 
 _from_one = compile(_follow, static_argnames="steps")

@@ -73,6 +73,9 @@ def scale_by_kfac(damping: float = 1e-3, *, decay: float = 0.95, every: int = 1,
 def kfac(learning_rate: Hyper = 1e-2, momentum: Hyper = 0.9, **kfac: Any) -> Transform:
     """K-FAC with momentum; the other arguments are those of `scale_by_kfac`.
 
+    π² = (tr A / rows of A) / (tr G / rows of G);  s = √damping;  A, G are running means of the layer's factors
+    u = (A + π s I)⁻¹ g (G + s / π I)⁻¹;  v ← momentum v + u;  Δ = −learning_rate v
+
     groups({"head/table": adam(1e-3), "**": kfac(1e-2)}) keeps it to the layers that it is for.
     """
     return chain(scale_by_kfac(**kfac), accumulate(momentum), scale_by_learning_rate(learning_rate))
