@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from fdl.optim.extras import through
-from fdl.optim.transform import Transform, require_trainable, transform
+from fdl.optim.transform import Transform, require_fit, require_trainable, transform
 from fdl.tree import Tree
 
 
@@ -38,6 +38,7 @@ def _viewed(inner: Transform, show: Callable[[Tree], Tree], back: Callable[[Tree
         return inner.init(show(params))
 
     def update(updates, state, params=None, **extras):
+        require_fit(updates, params)
         seen = through(extras, show, lambda shown: back(shown, params))
         moved, state = inner.update(show(updates), state, None if params is None else show(params), **seen)
         return back(moved, updates), state

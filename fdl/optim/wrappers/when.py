@@ -60,7 +60,7 @@ def named_chain(**transforms: Transform) -> Transform:
     def update(updates, state, params=None, **extras):
         if not isinstance(state, dict) or state.keys() != transforms.keys():
             had = ", ".join(state) if isinstance(state, dict) else type(state).__name__
-            raise TreeError(f"opt_state has the parts {had}, the chain has {', '.join(transforms)}")
+            raise TreeError(f"opt_state must be a dict of the parts {', '.join(transforms)}, got {had}")
         updates, own = parts.update(updates, tuple(state[name] for name in transforms), params, **extras)
         return updates, dict(zip(transforms, own))
 
