@@ -41,11 +41,11 @@ PAIRS = (
 
 
 class Way(NamedTuple):
-    """One way of updating: take a step, wait for it, and look at the parameters; costs of its compilation."""
+    """One way of updating: take a step and wait for it, look at the parameters, make the program once more."""
 
     step: Callable[[], None]
     params: Callable[[], list[np.ndarray]]
-    built: dict[str, Any]
+    make: Callable[[], tuple[float, float, int]] | None = None
 
 
 def parameters(leaves: int, scalars: int) -> dict:
@@ -72,27 +72,19 @@ def compiled(update: Callable, init: Callable, params: Any, grads: Any, jit: Cal
     held = jax.tree.map(jnp.array, params)
     state, grads = init(held), jax.tree.map(jnp.array, grads)
     run, carry = jit(update), [held, state]
-    start = time.perf_counter()
-    lowered = run.lower(*carry, grads)
-    middle = time.perf_counter()
-    jax.block_until_ready(run(*jax.tree.map(jnp.array, carry), grads))
 
     def step():
         carry[:] = jax.block_until_ready(run(*carry, grads))
 
-    def again() -> float:
-        """Seconds to trace and lower once more, as a function that has not been seen."""
-        begin = time.perf_counter()
-        jit(lambda *args: update(*args)).lower(*carry, grads)
-        return time.perf_counter() - begin
+    def make() -> tuple[float, float, int]:
+        """Seconds to trace and lower a function that JAX has not seen, seconds to compile it, letters of it."""
+        start = time.perf_counter()
+        lowered = jit(lambda *args: update(*args)).lower(*carry, grads)
+        middle = time.perf_counter()
+        lowered.compile()
+        return middle - start, time.perf_counter() - middle, len(lowered.as_text())
 
-    built = {
-        "first_lowering_s": middle - start,
-        "compile_and_first_call_s": time.perf_counter() - middle,
-        "program_kB": len(lowered.as_text()) // 1000,
-        "again": again,
-    }
-    return Way(step, lambda: [np.asarray(leaf) for leaf in jax.tree.leaves(carry[0])], built)
+    return Way(step, lambda: [np.asarray(leaf) for leaf in jax.tree.leaves(carry[0])], make)
 
 
 def bound(params: dict, grads: dict, jit: Callable) -> Way:
@@ -127,7 +119,7 @@ def in_numpy(params: dict, grads: dict) -> Way:
         np.add(np.divide(np.sqrt(square, out=a), root, out=a), np.float32(EPS), out=a)
         np.subtract(p, np.divide(np.multiply(mean, mean_scale, out=b), a, out=b), out=p)
 
-    return Way(step, lambda: [p], {})
+    return Way(step, lambda: [p])
 
 
 def in_torch(params: dict, grads: dict, **form: bool) -> Way:
@@ -140,7 +132,7 @@ def in_torch(params: dict, grads: dict, **form: bool) -> Way:
     for leaf, grad in zip(leaves, jax.tree.leaves(grads)):
         leaf.grad = torch.tensor(grad)
     optimizer = torch.optim.Adam(leaves, RATE, (B1, B2), EPS, **form)
-    return Way(lambda: optimizer.step() and None, lambda: [leaf.detach().numpy() for leaf in leaves], {})
+    return Way(lambda: optimizer.step() and None, lambda: [leaf.detach().numpy() for leaf in leaves])
 
 
 def ways(leaves: int, scalars: int, optax: Any) -> Iterator[tuple[str, Way]]:
@@ -198,25 +190,39 @@ def ratio(seconds: dict[str, list[float]], a: str, b: str) -> list[float]:
     return [round(float(x), 3) for x in np.quantile(np.divide(seconds[a], seconds[b]), (0.25, 0.5, 0.75))]
 
 
+def ratios(seconds: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The ratios of all pairs that were measured."""
+    return {f"{a} / {b}": ratio(seconds, a, b) for a, b in PAIRS if a in seconds and b in seconds}
+
+
+def programs(found: dict[str, Way], rounds: int = 3) -> dict:
+    """What it takes to make each program, made in turn; ratios as for the times."""
+    rng, makes = np.random.default_rng(0), {name: way.make for name, way in found.items() if way.make}
+    rows = {name: [] for name in makes}
+    for _ in range(rounds):
+        for name in rng.permutation(list(makes)):
+            rows[name].append(makes[name]())
+    lowering, compiling = ({name: [row[i] for row in taken] for name, taken in rows.items()} for i in (0, 1))
+    return {
+        "trace_and_lower_s": {name: round(statistics.median(taken), 4) for name, taken in lowering.items()},
+        "compile_s": {name: round(statistics.median(taken), 3) for name, taken in compiling.items()},
+        "kilobytes": {name: taken[0][2] // 1000 for name, taken in rows.items()},
+        "trace_and_lower_quartiles": ratios(lowering),
+        "compile_quartiles": ratios(compiling),
+    }
+
+
 def measure(leaves: int, scalars: int, rounds: int, optax: Any) -> dict:
     """Times of all ways, their ratios, and what their programs cost to make."""
     found = dict(ways(leaves, scalars, optax))
     require_same(found)
     seconds = in_turn({name: way.step for name, way in found.items()}, rounds)
-    made = {name: way.built for name, way in found.items() if way.built}
-    lowering = in_turn({name: built.pop("again") for name, built in made.items()}, 5)
-    pairs = [(a, b) for a, b in PAIRS if a in found and b in found]
     return {
         "scalars": tree.count(parameters(leaves, scalars)),
         "microseconds": {name: round(1e6 * statistics.median(taken), 1) for name, taken in seconds.items()},
         "least_microseconds": {name: round(1e6 * min(taken), 1) for name, taken in seconds.items()},
-        "ratio_quartiles": {f"{a} / {b}": ratio(seconds, a, b) for a, b in pairs},
-        "programs": {
-            name: {"trace_and_lower_s": round(statistics.median(lowering[name]), 4)}
-            | {key: round(value, 3) for key, value in built.items()}
-            for name, built in made.items()
-        },
-        "trace_and_lower_quartiles": {f"{a} / {b}": ratio(lowering, a, b) for a, b in pairs if a in made and b in made},
+        "time_quartiles": ratios(seconds),
+        "programs": programs(found),
     }
 
 
