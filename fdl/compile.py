@@ -41,8 +41,12 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns."""
-        program = self._outer if get_opaque_trace_state() == _no_trace() else self._inner
-        return program(*args, **kwargs)
+        try:
+            return self._outer(*args, **kwargs)
+        except ValueError:  # a program inside a program is refused its options; asking first would cost every call 1 µs
+            if get_opaque_trace_state() == _no_trace():
+                raise
+        return self._inner(*args, **kwargs)
 
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """The program for these arguments, before compilation, as from jax.jit(...).lower."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from fdl.checks import DtypeError, describe
 from fdl.optim.transform import require_trainable
@@ -51,8 +52,20 @@ def each_leaf(rule: Callable[..., Any], updates: Tree, *states: Tree) -> tuple[T
         return tuple(new.astype(old.dtype) for new, old in zip(results, (update, *own)))
 
     structure = jax.tree.structure(updates)
-    rows = [wide_rule(*row) for row in zip(*map(structure.flatten_up_to, (updates, *states)))]
+    rows = list(zip(*map(structure.flatten_up_to, (updates, *states))))
+    move = jax.jit(wide_rule) if _repeats(rows) and _staged() else wide_rule
+    rows = [move(*row) for row in rows]
     return tuple(structure.unflatten([row[i] for row in rows]) for i in range(1 + len(states)))
+
+
+def _repeats(rows: list[tuple]) -> bool:
+    """Whether so many leaves are alike that the program should hold the rule once a shape, not once a leaf."""
+    return len(rows) > 2 * len({(update.shape, update.dtype) for update, *_ in rows})
+
+
+def _staged() -> bool:
+    """Whether operations are written into a program: then a constant is a tracer too.  Elsewhere jit would compile."""
+    return isinstance(jnp.zeros(()), Tracer)
 
 
 def _wide_type(x: jax.Array) -> Any:

@@ -28,11 +28,11 @@ def add_weight_decay(weight_decay: Hyper, where: Where = "**/kernel") -> Transfo
         if params is None:
             raise TypeError("add_weight_decay needs the parameters: call update(updates, opt_state, params)")
         require_like(updates, params, "updates", "parameters", dtypes=False)
-        rate = value_at(weight_decay, step)
+        rate = jnp.asarray(value_at(weight_decay, step), float)
 
         def add(meant, u, p):
             wide = widen(u)
-            return (wide + jnp.asarray(rate, wide.dtype) * p.astype(wide.dtype)).astype(u.dtype) if meant else u
+            return (wide + rate.astype(wide.dtype) * p.astype(wide.dtype)).astype(u.dtype) if meant else u
 
         return jax.tree.map(add, select(params, where), updates, params)
 
