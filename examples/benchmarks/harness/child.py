@@ -1,0 +1,98 @@
+"""One framework and one workload in a process of its own:  python -m examples.benchmarks.harness.child ...
+
+It answers each line of its input by one line of JSON: "run n" does n units.  Ends with its input.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+
+def main() -> None:
+    """Say what was loaded and how long that took, then do as told."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("framework")
+    parser.add_argument("workload")
+    parser.add_argument("task", type=Path)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--write", action="store_true", help="write the task of fdl's first weights, and end")
+    options = parser.parse_args()
+    channel = os.fdopen(os.dup(1), "w")  # what a library prints must not mix with the answers
+    os.dup2(2, 1)
+    say = lambda **answer: print(json.dumps(answer), file=channel, flush=True)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    try:
+        serve(options, say)
+    except ModuleNotFoundError as error:
+        say(missing=str(error))
+    except Exception:
+        say(failed=traceback.format_exc())
+
+
+def serve(options: argparse.Namespace, say) -> None:
+    """Load, build, answer."""
+    framework, _, compiled = options.framework.partition(".")
+    start = time.perf_counter()
+    driver = importlib.import_module(f"examples.benchmarks.frameworks.{framework}_")
+    import_seconds = time.perf_counter() - start
+
+    from examples.benchmarks.harness import task
+    from examples.benchmarks.workloads import WORKLOADS
+
+    workload = WORKLOADS[options.workload]
+    if options.write:
+        initial(options.task, workload)
+        return say(done=True)
+    program = build(framework, workload)(task.read(options.task, workload, compiled=bool(compiled)))
+    say(import_seconds=import_seconds, versions={name: version(name) for name in driver.PACKAGES})
+    for line in sys.stdin:
+        units = int(line.removeprefix("run "))
+        start = time.perf_counter()
+        curve = program(units)
+        seconds = time.perf_counter() - start
+        say(seconds=seconds, curve=[float(value) for value in curve], peak_bytes=peak_bytes())
+
+
+def build(framework: str, workload):
+    """The function task -> program of this framework: its own file in the workload's folder, or the bare products."""
+    if framework in ("numpy", "xla"):
+        return importlib.import_module(f"examples.benchmarks.frameworks.{framework}_").build
+    return importlib.import_module(f"examples.benchmarks.workloads.{workload.folder}.{framework}_").build
+
+
+def initial(path: Path, workload) -> None:
+    """Write what all frameworks start from: weights, examples, order.
+
+    Every leaf is moved a little off its first value, so that one that a peer mapped to the wrong place shows.
+    """
+    import jax
+
+    from examples.benchmarks.harness import task
+    from fdl import data, tree
+
+    file = importlib.import_module(f"examples.benchmarks.workloads.{workload.folder}.fdl_")
+    rng = np.random.default_rng(0)
+    params, _ = file.model(**workload.sizes).init(jax.random.key(0))
+    off = lambda leaf: np.asarray(leaf) + 0.01 * rng.standard_normal(leaf.shape, np.float32)
+    weights = {name: off(leaf) for name, leaf in tree.flatten(params).items()}
+    examples = workload.examples(rng, workload.batches * workload.batch)
+    draw = lambda step: data.indices(0, step, size=len(next(iter(examples.values()))), batch=workload.batch)
+    task.write(path, weights, examples, np.stack([draw(step) for step in range(workload.batches)]))
+
+
+def peak_bytes() -> int:
+    """The most memory this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main()
