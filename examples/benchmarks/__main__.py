@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from examples.benchmarks.harness.agree import Disagreement
-from examples.benchmarks.harness.children import ChildFailed, MissingPeer
+from examples.benchmarks.harness.agree import DisagreementError
+from examples.benchmarks.harness.children import ChildError, MissingPeerError
 from examples.benchmarks.harness.machine import machine
 from examples.benchmarks.harness.measure import QUICK, Effort, agreed, measure
 from examples.benchmarks.harness.report import RESULTS, summary, write_report
@@ -45,7 +45,7 @@ def run(name: str, options: argparse.Namespace, effort: Effort) -> bool:
                 print(name, *(f"{peer} {error:.1e}" for peer, error in worst.items()), flush=True)
             return True
         result = measure(name, workload, peers, effort)
-    except (MissingPeer, Disagreement, ChildFailed) as error:
+    except (MissingPeerError, DisagreementError, ChildError) as error:
         print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
         return False
     print(summary(result), flush=True)

@@ -28,14 +28,17 @@ class Optimizer(NamedTuple):
     momentum: float = 0.9
 
 
+ADAM = Optimizer("adam", 1e-3)
+
+
 @dataclass(frozen=True)
 class Workload:
     """One unit of work, the same for every framework.
 
-    `folder` holds a file for each framework; `sizes` are the arguments of its models.  `examples(rng, count)` makes the
-    data.  `flattened` names the kernels behind a flattened image, (height, width, dim), and `stacked` the parts that
-    `repeat` stacks, with their number.  `absent` says why a peer has no file.  `drawn` says how random numbers were made
-    equal.
+    `folder` holds a file for each framework; `sizes` are the arguments of its models.  `examples(rng, count)` makes
+    the data.  `flattened` names the kernels behind a flattened image, (height, width, dim), and `stacked` those parts
+    that `repeat` stacks, with their number.  The losses of the first `curve` units are compared.  `drawn` says how
+    random numbers were made equal, `absent` why a peer has no file.
     """
 
     folder: str
@@ -44,7 +47,7 @@ class Workload:
     examples: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
     products: tuple[Product, ...]
     sizes: Mapping[str, Any] = field(default_factory=dict)
-    optimizer: Optimizer = Optimizer("adam", 1e-3)
+    optimizer: Optimizer = ADAM
     peers: tuple[str, ...] = PEERS
     unit: str = "step"
     batches: int = 8

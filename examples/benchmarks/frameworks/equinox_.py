@@ -5,7 +5,6 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 
 from examples.benchmarks.frameworks.optax_ import looped, optimizer_of
 from examples.benchmarks.harness.task import Arrays, Program, Task, require_all

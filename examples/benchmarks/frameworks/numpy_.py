@@ -1,33 +1,55 @@
 """The limit, by NumPy: the bare products of a unit of work, and nothing else."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from examples.benchmarks.harness.task import Program, Task
+from examples.benchmarks.workload import Product
 
 PACKAGES = ("numpy",)
-ROWS = 16384  # a longer product is done in pieces, so that the limit needs little memory
+ROWS = 2**14  # a longer product is done in pieces
+ROOM = 2**24  # numbers that equal products may hold; beyond, the same ones are done again
 
 
-def pieces(task: Task) -> list[tuple[int, int, int, int]]:
-    """(times, m, k, n) of the products, none of them with m or k above ROWS."""
-    cut = []
-    for times, m, k, n in task.workload.products:
-        parts = -(-max(m, k) // ROWS)
-        cut.append((times * parts, -(-m // parts), k, n) if m >= k else (times * parts, m, -(-k // parts), n))
-    return cut
+class Bare(NamedTuple):
+    """`repeats` times `distinct` products (m, k) @ (k, n)."""
+
+    repeats: int
+    distinct: int
+    m: int
+    k: int
+    n: int
+
+    def factors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Random factors."""
+        rng = np.random.default_rng(0)
+        draw = lambda *shape: rng.standard_normal((self.distinct, *shape), np.float32)
+        return draw(self.m, self.k), draw(self.k, self.n)
+
+
+def bare(product: Product) -> Bare:
+    """The product in pieces and repeats that need little memory."""
+    times, m, k, n = product
+    pieces = -(-max(m, k) // ROWS)
+    m, k = (-(-m // pieces), k) if m >= k else (m, -(-k // pieces))
+    times *= pieces
+    fitting = max(1, ROOM // (m * k + k * n + m * n))
+    distinct = max(d for d in range(1, min(times, fitting) + 1) if times % d == 0)
+    return Bare(times // distinct, distinct, m, k, n)
 
 
 def build(task: Task) -> Program:
     """Units of bare products; there is no loss."""
-    rng = np.random.default_rng(0)
-    draw = lambda *shape: rng.standard_normal(shape, np.float32)
-    pairs = [(draw(times, m, k), draw(times, k, n)) for times, m, k, n in pieces(task)]
-    outs = [a @ b for a, b in pairs]
+    products = [bare(product) for product in task.workload.products]
+    factors = [product.factors() for product in products]
+    results = [a @ b for a, b in factors]
 
     def run(units):
         for _ in range(units):
-            for (a, b), out in zip(pairs, outs):
-                np.matmul(a, b, out=out)
+            for product, (a, b), result in zip(products, factors, results):
+                for _ in range(product.repeats):
+                    np.matmul(a, b, out=result)
         return []
 
     return run

@@ -1,8 +1,8 @@
-"""The limit, by XLA: the bare products of a unit of work in one jitted program."""
+"""The limit, by XLA: the bare products of a unit of work, jitted."""
 
 import jax
 
-from examples.benchmarks.frameworks.numpy_ import pieces
+from examples.benchmarks.frameworks.numpy_ import bare
 from examples.benchmarks.harness.task import Program, Task
 
 PACKAGES = ("jax",)
@@ -12,20 +12,22 @@ APART = 16  # up to so many equal products are written out, more are one batched
 def build(task: Task) -> Program:
     """Units of bare products; there is no loss."""
 
-    def product(times, a, b):
-        return [a[i] @ b[i] for i in range(times)] if times <= APART else a @ b
-
-    shapes = pieces(task)
-    draw = lambda i, *shape: jax.random.normal(jax.random.key(i), shape)
-    pairs = [(draw(0, times, m, k), draw(1, times, k, n)) for times, m, k, n in shapes]
+    def product(a, b):
+        return [x @ y for x, y in zip(a, b)] if len(a) <= APART else a @ b
 
     @jax.jit
-    def unit(pairs):
-        return [product(times, a, b) for (times, *_), (a, b) in zip(shapes, pairs)]
+    def products(factors):
+        return [product(a, b) for a, b in factors]
+
+    together: dict[int, list] = {}  # by repeats: those done once are one program
+    for one in map(bare, task.workload.products):
+        together.setdefault(one.repeats, []).append(jax.device_put(one.factors()))
 
     def run(units):
         for _ in range(units):
-            jax.block_until_ready(unit(pairs))
+            for repeats, factors in together.items():
+                for _ in range(repeats):
+                    jax.block_until_ready(products(factors))
         return []
 
     return run

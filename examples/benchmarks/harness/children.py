@@ -10,11 +10,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-class MissingPeer(RuntimeError):
+class MissingPeerError(RuntimeError):
     """A framework that the workload compares with is not installed."""
 
 
-class ChildFailed(RuntimeError):
+class ChildError(RuntimeError):
     """A child process ended with an error."""
 
 
@@ -24,7 +24,7 @@ class Child:
     def __init__(self, framework: str, workload: str, task: Path, threads: int, *, write: bool = False):
         self.framework = framework
         arguments = [framework, workload, str(task), "--threads", str(threads), *(["--write"] if write else [])]
-        self._errors = tempfile.TemporaryFile("w+")
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-m", "examples.benchmarks.harness.child", *arguments],
             stdin=subprocess.PIPE,
@@ -39,27 +39,24 @@ class Child:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
         if reason[0] is not None:
             self._process.kill()
-        self._process.wait()
-        self._process.stdout.close()
-        self._errors.close()
+        with self._process, self._errors:
+            pass  # closes its input, which ends it, and waits
 
     def answer(self) -> dict:
-        """What the child says next.  Raises MissingPeer or ChildFailed, with the end of what it printed."""
+        """What the child says next.  Raises MissingPeerError or ChildError, with the end of what it printed."""
         assert self._process.stdout
         line = self._process.stdout.readline()
         said = json.loads(line) if line else {"failed": "it ended"}
         if "missing" in said:
-            raise MissingPeer(
+            raise MissingPeerError(
                 f"{self.framework} is missing ({said['missing']}): pip install '.[bench]', "
                 "or name the peers that are there with --peers"
             )
         if "failed" in said:
             self._errors.seek(0)
-            raise ChildFailed(f"{self.framework}: {said['failed']}\n{self._errors.read()[-2000:]}")
+            raise ChildError(f"{self.framework}: {said['failed']}\n{self._errors.read()[-2000:]}")
         return said
 
     def run(self, units: int) -> dict:

@@ -27,7 +27,7 @@ QUICK = Effort(rounds=3, seconds=0.2)
 
 
 def measure(name: str, workload: Workload, peers: Sequence[str], effort: Effort, say: Callable = print) -> dict:
-    """What came out, as JSON.  Raises MissingPeer, ChildFailed or Disagreement before any time is taken."""
+    """What came out, as JSON.  Raises MissingPeerError, ChildError or DisagreementError before any time is taken."""
     with agreed(name, workload, (*peers, *LIMITS), effort.threads) as (children, found, worst):
         say(f"{name}: the losses agree, {', '.join(f'{peer} {error:.0e}' for peer, error in worst.items())}")
         _take_turns(children, found, effort)
@@ -61,7 +61,7 @@ def agreed(name: str, workload: Workload, others: Sequence[str], threads: int) -
             found[other] = child.answer()
             first = child.run(1)
             found[other] |= {"first_seconds": first["seconds"], "curve": first["curve"]}
-            found[other]["curve"] += child.run(workload.curve - 1)["curve"]
+            found[other]["curve"] += child.run(workload.curve - 1)["curve"] if workload.curve > 1 else []
         curves = {other: found[other].pop("curve") for other in found}
         yield children, found, worst_errors({other: curve for other, curve in curves.items() if other not in LIMITS})
 

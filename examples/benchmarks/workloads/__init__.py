@@ -2,6 +2,7 @@
 
 from examples.benchmarks.workloads import (
     chargpt,
+    epoch,
     lenet,
     mlp,
     rbm,
@@ -15,5 +16,5 @@ from examples.benchmarks.workloads import (
     vae,
 )
 
-FOLDERS = (softmax, mlp, lenet, resnet, separable, unet, recurrent, chargpt, sampling, vae, rbm, sweep)
+FOLDERS = (softmax, mlp, lenet, resnet, separable, unet, recurrent, chargpt, sampling, vae, rbm, sweep, epoch)
 WORKLOADS = {name: workload for folder in FOLDERS for name, workload in folder.WORKLOADS.items()}

@@ -39,7 +39,9 @@ def build(task):
     def write(params, cache, prompt):
         def step(carry, position):
             token, cache = carry
-            logits, after = model.apply({"params": params, "cache": cache}, token, position[None, None], mutable="cache")
+            logits, after = model.apply(
+                {"params": params, "cache": cache}, token, position[None, None], mutable="cache"
+            )
             scores = jax.nn.log_softmax(logits[:, -1])
             following = jnp.where(position + 1 < PROMPT, prompt[:, position + 1], scores.argmax(-1))
             return (following[:, None].astype(jnp.int32), after["cache"]), scores.max()
