@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examples.benchmarks.harness import child, report, task
+from examples.benchmarks.harness import child, report, start, task
 from examples.benchmarks.harness.agree import DisagreementError, worst_errors
 from examples.benchmarks.harness.children import Child, ChildError
 from examples.benchmarks.harness.measure import compared, spread
@@ -75,7 +75,7 @@ def test_a_child_that_fails_says_why(tmp_path):
 
 def test_a_child_goes_on_where_it_stopped(tmp_path):
     path = tmp_path / "task.npz"
-    child.initial(path, WORKLOADS["softmax"])
+    start.write_start(path, WORKLOADS["softmax"])
     with Child("fdl", "softmax", path, 1) as ours:
         assert ours.answer()["versions"]["jax"] == jax.__version__
         first, second = ours.run(2)["curve"], ours.run(3)["curve"]
@@ -131,7 +131,7 @@ def result():
     times = {"fdl": [0.01, 0.02, 0.03], "torch": [0.02, 0.02, 0.02], "numpy": [0.005] * 3, "xla": [0.004, 0.006, 0.006]}
     found = {name: own | {"seconds": seconds, "spread": spread(seconds)} for name, seconds in times.items()}
     return {
-        "machine": {"processor": "a processor", "threads": 2, "python": "3.11", "system": "Linux"},
+        "machine": {"processor": "a processor", "python": "3.11", "system": "Linux"},
         "workload": "mlp",
         "title": "Perceptron",
         "unit": "step",

@@ -14,8 +14,6 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-
 
 def main() -> None:
     """Say what was loaded and how long that took, then do as told."""
@@ -50,7 +48,9 @@ def serve(options: argparse.Namespace, say) -> None:
 
     workload = WORKLOADS[options.workload]
     if options.write:
-        initial(options.task, workload)
+        from examples.benchmarks.harness.start import write_start
+
+        write_start(options.task, workload)
         return say(done=True)
     program = build(framework, workload)(task.read(options.task, workload, compiled=bool(compiled)))
     say(import_seconds=import_seconds, versions={name: version(name) for name in driver.PACKAGES})
@@ -67,26 +67,6 @@ def build(framework: str, workload):
     if framework in ("numpy", "xla"):
         return importlib.import_module(f"examples.benchmarks.frameworks.{framework}_").build
     return importlib.import_module(f"examples.benchmarks.workloads.{workload.folder}.{framework}_").build
-
-
-def initial(path: Path, workload) -> None:
-    """Write what all frameworks start from: weights, examples, order.
-
-    Every leaf is moved a little off its first value, so that one that a peer mapped to the wrong place shows.
-    """
-    import jax
-
-    from examples.benchmarks.harness import task
-    from fdl import data, tree
-
-    file = importlib.import_module(f"examples.benchmarks.workloads.{workload.folder}.fdl_")
-    rng = np.random.default_rng(0)
-    params, _ = file.model(**workload.sizes).init(jax.random.key(0))
-    off = lambda leaf: np.asarray(leaf) + 0.01 * rng.standard_normal(leaf.shape, np.float32)
-    weights = {name: off(leaf) for name, leaf in tree.flatten(params).items()}
-    examples = workload.examples(rng, workload.batches * workload.batch)
-    draw = lambda step: data.indices(0, step, size=len(next(iter(examples.values()))), batch=workload.batch)
-    task.write(path, weights, examples, np.stack([draw(step) for step in range(workload.batches)]))
 
 
 def peak_bytes() -> int:

@@ -4,9 +4,10 @@ import platform
 from pathlib import Path
 
 
-def machine(threads: int) -> dict:
-    """Processor, threads used, system."""
-    return {"processor": processor(), "threads": threads, "python": platform.python_version(), "system": system()}
+def machine() -> dict[str, str]:
+    """Processor, system, Python."""
+    system = f"{platform.system()} {platform.machine()}"
+    return {"processor": processor(), "system": system, "python": platform.python_version()}
 
 
 def processor() -> str:
@@ -17,8 +18,3 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
-
-
-def system() -> str:
-    """Kernel and instruction set."""
-    return f"{platform.system()} {platform.machine()}"

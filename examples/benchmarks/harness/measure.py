@@ -26,7 +26,9 @@ class Effort(NamedTuple):
 QUICK = Effort(rounds=3, seconds=0.2)
 
 
-def measure(name: str, workload: Workload, peers: Sequence[str], effort: Effort, say: Callable = print) -> dict:
+def measure(
+    name: str, workload: Workload, peers: Sequence[str], effort: Effort, say: Callable[[str], None] = print
+) -> dict:
     """What came out, as JSON.  Raises MissingPeerError, ChildError or DisagreementError before any time is taken."""
     with agreed(name, workload, (*peers, *LIMITS), effort.threads) as (children, found, worst):
         say(f"{name}: the losses agree, {', '.join(f'{peer} {error:.0e}' for peer, error in worst.items())}")
@@ -57,11 +59,12 @@ def agreed(name: str, workload: Workload, others: Sequence[str], threads: int) -
             writer.answer()
         children, found = {}, {}
         for other in ("fdl", *others):
-            children[other] = child = stack.enter_context(Child(other, name, task, threads))
-            found[other] = child.answer()
+            children[other] = stack.enter_context(Child(other, name, task, threads))
+            found[other] = children[other].answer()
+        for other, child in children.items():
             first = child.run(1)
-            found[other] |= {"first_seconds": first["seconds"], "curve": first["curve"]}
-            found[other]["curve"] += child.run(workload.curve - 1)["curve"] if workload.curve > 1 else []
+            rest = child.run(workload.curve - 1)["curve"] if workload.curve > 1 else []
+            found[other] |= {"first_seconds": first["seconds"], "curve": first["curve"] + rest}
         curves = {other: found[other].pop("curve") for other in found}
         yield children, found, worst_errors({other: curve for other, curve in curves.items() if other not in LIMITS})
 
