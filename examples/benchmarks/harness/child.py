@@ -56,10 +56,10 @@ def serve(options: argparse.Namespace, say) -> None:
     say(import_seconds=import_seconds, versions={name: version(name) for name in driver.PACKAGES})
     for line in sys.stdin:
         units = int(line.removeprefix("run "))
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         curve = program(units)
-        seconds = time.perf_counter() - start
-        say(seconds=seconds, curve=[float(value) for value in curve], peak_bytes=peak_bytes())
+        spent = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu_start}
+        say(**spent, curve=[float(value) for value in curve], peak_bytes=peak_bytes())
 
 
 def build(framework: str, workload):

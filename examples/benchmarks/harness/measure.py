@@ -91,13 +91,14 @@ def _take_turns(children: dict[str, Child], found: dict, effort: Effort) -> None
     names = list(children)
     units = {name: _units(child, effort.seconds) for name, child in children.items()}
     for name in names:
-        found[name] |= {"units": units[name], "seconds": []}
+        found[name] |= {"units": units[name], "seconds": [], "cpu_seconds": []}
     for turn in range(effort.rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             said = children[name].run(units[name])
-            found[name]["seconds"].append(said["seconds"] / units[name])
             found[name]["peak_bytes"] = said["peak_bytes"]
+            for clock in ("seconds", "cpu_seconds"):
+                found[name][clock].append(said[clock] / units[name])
     for name in names:
         found[name]["spread"] = spread(found[name]["seconds"])
 

@@ -1,6 +1,7 @@
 """docs/benchmarks.md and its pictures, from the stored results."""
 
 import json
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -68,7 +69,8 @@ def page(results: Sequence[dict]) -> str:
         + table(["workload", "unit", *names], ([*_unit(result), *_times(result, names)] for result in results)),
         "## Against the machine\n\n"
         "The bare matrix products of a unit, by the faster of NumPy and XLA in the same round, as a fraction of its "
-        "time.\nA convolution counts as the product it is equal to; depthwise ones are none and do not count.\n\n"
+        "time.\nA convolution counts as the product it is equal to, which it need not pass through: some exceed 100 %. "
+        "Depthwise ones are no such products and do not count.\n\n"
         "![fraction of the limit](pictures/benchmark_limits.png)\n\n"
         + table(["workload", "GFLOP", *names], ([*_flops(result), *_of_limit(result, names)] for result in results)),
         "## First unit, memory, import\n\nSeconds of the first unit, which compiles / peak MiB of the process.\n\n"
@@ -109,9 +111,11 @@ def summary(result: dict) -> str:
     for name, found in result["frameworks"].items():
         ratio = f"  fdl / {name} {_spread(result['ratios'][name])}" if name in result["ratios"] else ""
         limit = f"  {_percent(result['of_limit'][name])} of the limit" if name in result["of_limit"] else ""
+        cpu = 1e3 * statistics.median(found["cpu_seconds"])
         lines.append(
-            f"  {name:14}{_ms(found):>9} ms a {result['unit']}, first {found['first_seconds']:.2f} s, "
-            f"import {found['import_seconds']:.2f} s, peak {found['peak_bytes'] / MIB:.0f} MiB{limit}{ratio}"
+            f"  {name:14}{_ms(found):>9} ms a {result['unit']} ({cpu:.3g} ms of all processors), "
+            f"first {found['first_seconds']:.2f} s, import {found['import_seconds']:.2f} s, "
+            f"peak {found['peak_bytes'] / MIB:.0f} MiB{limit}{ratio}"
         )
     return "\n".join(lines)
 
