@@ -1,0 +1,36 @@
+"""fdl: a step, and `train.run` over examples that lie on the device."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from examples.benchmarks.harness.task import Program, Task
+from fdl import data, losses, metrics, nn, optim, train, tree  # noqa: F401  all that a user's program imports
+
+PACKAGES = ("jax",)
+
+
+def optimizer_of(task: Task) -> optim.Transform:
+    """The optimizer of the workload."""
+    kind, learning_rate, momentum = task.workload.optimizer
+    return optim.adam(learning_rate) if kind == "adam" else optim.sgd(learning_rate, momentum)
+
+
+def params_of(task: Task) -> dict:
+    """The given weights as fdl's nested dict."""
+    return tree.unflatten({path: jnp.array(leaf) for path, leaf in task.weights.items()})
+
+
+def trained(model: nn.Layer, loss_fn: Callable, task: Task, read: str = "loss") -> Program:
+    """Steps of training; the curve is the metric of this name."""
+    optimizer = optimizer_of(task)
+    step = train.make_train_step(loss_fn, optimizer)
+    state = train.init_state(model.init, optimizer)._replace(params=params_of(task))
+    batches = data.to_device(data.shuffled(task.examples, batch=task.workload.batch))
+
+    def run(steps):
+        nonlocal state
+        state, log = train.run(step, state, batches, steps)
+        return log[read].tolist()
+
+    return run

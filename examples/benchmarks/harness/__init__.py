@@ -1,0 +1,1 @@
+"""Child processes that wait for their turn, and what is made of their answers."""
