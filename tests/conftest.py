@@ -1,11 +1,16 @@
 """Strict JAX for every test: no silent promotion of types or ranks; warnings are errors (see pyproject.toml)."""
 
+import os
 from pathlib import Path
 
-import jax
-import pytest
+from tests.quick import ask_for_quick_compilation, start_compiling
 
-from tests.agreement import Agreement, page_of
+ask_for_quick_compilation(os.environ)
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from tests.agreement import Agreement, page_of  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -17,6 +22,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "oracles.md"
 def agrees(record_property):
     """Compare with an oracle: agrees.values(subject, source, got, want), agrees.torch(subject, ours, theirs, ...)."""
     return Agreement(record_property)
+
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        start_compiling(os.environ)
 
 
 def pytest_addoption(parser):

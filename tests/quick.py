@@ -1,20 +1,43 @@
-"""Compiling for tests: what is tested is our function, not the compiler."""
+"""Compiling for tests: what is tested is our function, not the compiler.
 
-from functools import cache
+Most of the time of the suite would be that of XLA's optimizer.  So what tests compile themselves, single operations
+included, is compiled in a third of the time and runs more slowly.  What fdl compiles (steps, runs, evaluations), what
+`jit_fully` compiles, and all in the programs that tests start, is compiled as for users.
+"""
 
-import jax
+import subprocess
+import sys
+
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+FULL = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
 
 
-def jit_quickly(f):
-    """f compiled in a third of the time and run more slowly: what is tested is our function, not the compiler."""
-    return jax.jit(f, compiler_options=_quick_options())
+def ask_for_quick_compilation(environment) -> None:
+    """Put the flags where this process and its test workers read them, before JAX does, if its XLA takes them."""
+    if "XLA_FLAGS" in environment:
+        return
+    probe = [sys.executable, "-c", "import jax; jax.devices()"]  # an unknown flag ends the process
+    if subprocess.run(probe, env={**environment, "XLA_FLAGS": FLAGS}, capture_output=True).returncode == 0:
+        environment["XLA_FLAGS"] = FLAGS
 
 
-@cache
-def _quick_options():
-    options = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    try:
-        jax.jit(abs, compiler_options=options)(0.0)
-    except Exception:  # another version of the compiler, without these options
-        return None
-    return options
+def start_compiling(environment) -> None:
+    """Have XLA read the flags, once and for all, and spare them our own programs and the processes started later."""
+    import jax
+
+    from fdl.compile import OPTIONS
+
+    if environment.get("XLA_FLAGS") == FLAGS:
+        jax.jit(lambda: 0)()
+        OPTIONS["cpu"] |= FULL
+        del environment["XLA_FLAGS"]
+
+
+def jit_fully(f, **how):
+    """jax.jit, as for users."""
+    import jax
+
+    from fdl.compile import OPTIONS
+
+    return jax.jit(f, **how, compiler_options=FULL if OPTIONS["cpu"].keys() >= FULL.keys() else None)

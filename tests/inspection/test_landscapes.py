@@ -11,7 +11,6 @@ import pytest
 
 from fdl.inspection import landscapes
 from fdl.inspection.landscapes import zoo
-from tests.quick import jit_quickly
 
 every = pytest.mark.parametrize("landscape", zoo().values(), ids=zoo())
 
@@ -23,10 +22,10 @@ def _float64():
 
 
 def at(derivative, landscape, point):
-    return np.asarray(jit_quickly(derivative(landscape.function))(jnp.asarray(point, float)))
+    return np.asarray(jax.jit(derivative(landscape.function))(jnp.asarray(point, float)))
 
 
-compiled = functools.cache(lambda landscape: jit_quickly(landscape.function))
+compiled = functools.cache(lambda landscape: jax.jit(landscape.function))
 
 
 def value(landscape, point):
@@ -98,7 +97,7 @@ def test_rosenbrock_is_that_of_scipy(agrees):
     optimize = pytest.importorskip("scipy.optimize")
     x = np.random.default_rng(0).standard_normal(7)
     ours = landscapes.rosenbrock(7).function
-    got = jit_quickly(lambda x: (ours(x), jax.grad(ours)(x), jax.hessian(ours)(x)))(jnp.asarray(x))
+    got = jax.jit(lambda x: (ours(x), jax.grad(ours)(x), jax.hessian(ours)(x)))(jnp.asarray(x))
     wanted = optimize.rosen(x), optimize.rosen_der(x), optimize.rosen_hess(x)
     agrees.values("inspection.landscapes.rosenbrock", "scipy.optimize.rosen", got, wanted)
 

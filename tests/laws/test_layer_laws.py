@@ -16,7 +16,7 @@ from fdl import nn, tree
 from fdl.checks import ShapeError
 from fdl.nn.convolution.primitive import convolve
 from fdl.nn.rewire import parts_of
-from tests.quick import jit_quickly
+from tests.quick import jit_fully
 
 KEY = jax.random.key(0)
 LAYERS = {
@@ -31,13 +31,13 @@ every_type = pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=[
 
 @cache
 def made(case):
-    return jit_quickly(case.layer.init)(KEY)
+    return jax.jit(case.layer.init)(KEY)
 
 
 @cache
 def ensemble(case):
     """Parameters and states of two, along a leading axis."""
-    return jit_quickly(jax.vmap(case.layer.init))(jax.random.split(KEY, 2))
+    return jax.jit(jax.vmap(case.layer.init))(jax.random.split(KEY, 2))
 
 
 @cache
@@ -65,7 +65,7 @@ def forward(case, params, state, x, train=False):
 
 @cache
 def compiled(case, train=False):
-    return jit_quickly(partial(forward, case, train=train))
+    return jax.jit(partial(forward, case, train=train))
 
 
 def assert_close(a, b, dtype=jnp.float32, **tolerance):
@@ -86,7 +86,7 @@ def test_the_same_call_gives_the_same_bits(case, dtype, train):
 @every_layer
 def test_compiled_and_uncompiled_values_are_the_same(case):
     args = prepared(case, jnp.float32)
-    assert_close(jax.jit(partial(forward, case, train=True))(*args), forward(case, *args, train=True))
+    assert_close(jit_fully(partial(forward, case, train=True))(*args), forward(case, *args, train=True))
 
 
 @every_layer
@@ -143,7 +143,7 @@ def test_a_batch_is_its_examples_stacked_in_evaluation(case, dtype):
 def test_vmap_adds_an_axis(case, dtype):
     params, state, x = prepared(case, dtype)
     x = np.stack([x, x if case.tokens else -np.asarray(x)])
-    mapped = jit_quickly(jax.vmap(lambda x: forward(case, params, state, x)[0]))(x)
+    mapped = jax.jit(jax.vmap(lambda x: forward(case, params, state, x)[0]))(x)
     assert_close(mapped, np.stack([compiled(case)(params, state, row)[0] for row in x]), dtype)
 
 
@@ -152,7 +152,7 @@ def test_vmap_adds_an_axis(case, dtype):
 def test_vmap_over_parameters_is_an_ensemble(case, dtype):
     params, state = ensemble(case)
     params, x = cast(params, dtype), batch_of(case, dtype=dtype)
-    both = jit_quickly(jax.vmap(lambda p, s: forward(case, p, s, x)[0], axis_size=2))(params, state)
+    both = jax.jit(jax.vmap(lambda p, s: forward(case, p, s, x)[0], axis_size=2))(params, state)
     assert both.shape[0] == 2
     second = jax.tree.map(lambda leaf: np.asarray(leaf)[1], (params, state))
     assert_close(both[1], compiled(case)(*second, x)[0], dtype)
@@ -177,9 +177,9 @@ def test_gradients_are_those_of_finite_differences(case):
         directions = jax.tree.map(lambda leaf: np.sin(np.arange(1.0, leaf.size + 1)).reshape(leaf.shape), free)
         step = 1e-6
         move = lambda t: jax.tree.map(lambda leaf, d: np.asarray(leaf) + t * d, free, directions)
-        quick = jit_quickly(loss)
-        slope = (quick(move(step)) - quick(move(-step))) / (2 * step)
-        grads = jax.tree.map(np.asarray, jit_quickly(jax.grad(loss))(free))
+        value = jax.jit(loss)
+        slope = (value(move(step)) - value(move(-step))) / (2 * step)
+        grads = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(free))
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
         inner = sum(np.sum(g * d) for g, d in zip(jax.tree.leaves(grads), jax.tree.leaves(directions)))
         np.testing.assert_allclose(inner, slope, rtol=1e-5, atol=1e-7)
@@ -197,7 +197,7 @@ def test_runs_inside_scan_and_remat_with_gradients(case, dtype):
 
         return jnp.sum(jax.lax.scan(jax.checkpoint(body), state, None, length=2)[1])
 
-    value, grads = jit_quickly(jax.value_and_grad(total))(params)
+    value, grads = jax.jit(jax.value_and_grad(total))(params)
     first, state = compiled(case, True)(params, state, x)
     second, _ = compiled(case, True)(params, state, x)
     first, second = np.asarray(first, "f"), np.asarray(second, "f")
@@ -218,7 +218,7 @@ def test_runs_inside_shard_map(case, dtype):
         out_specs=PartitionSpec("data"),
     )
     args = prepared(case, dtype)
-    assert_close(jit_quickly(split)(*args), compiled(case)(*args)[0], dtype)
+    assert_close(jax.jit(split)(*args), compiled(case)(*args)[0], dtype)
 
 
 @every_layer
@@ -252,9 +252,9 @@ def test_every_part_can_be_replaced(case):
 
     other = nn.rewire(case.layer, "**", again)
     params, state = made(case)
-    chex.assert_trees_all_equal(jit_quickly(other.init)(KEY), (params, state))
+    chex.assert_trees_all_equal(jax.jit(other.init)(KEY), (params, state))
     x = batch_of(case)
-    chex.assert_trees_all_equal(compiled(case)(params, state, x), jit_quickly(other.apply)(params, state, x))
+    chex.assert_trees_all_equal(compiled(case)(params, state, x), jax.jit(other.apply)(params, state, x))
     assert len(seen) >= len(case.layer.parts)
 
 
@@ -265,7 +265,7 @@ def test_evaluation_is_the_default_and_needs_no_key_and_noise_in_training_does(c
     if case.noisy:
         with pytest.raises(ValueError, match="needs a key in training"):
             case.layer.apply(params, state, batch_of(case), train=True)
-        draw = jit_quickly(lambda key: case.layer.apply(params, state, batch_of(case), key=key, train=True)[0])
+        draw = jax.jit(lambda key: case.layer.apply(params, state, batch_of(case), key=key, train=True)[0])
         one, other = map(draw, jax.random.split(KEY))
         assert not np.array_equal(one, other)
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fdl import optim, tree
-from tests.quick import jit_quickly
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((6, 3))
@@ -42,7 +41,7 @@ def walk(optimizer, params, predict, steps=4):
         updates, state = optimizer.update(grad, state, params, **extras)
         return (optim.apply_updates(params, updates), state), None
 
-    run = jit_quickly(lambda carry: jax.lax.scan(step, carry, None, steps)[0])
+    run = jax.jit(lambda carry: jax.lax.scan(step, carry, None, steps)[0])
     return run((params, optimizer.init(params)))[0]
 
 

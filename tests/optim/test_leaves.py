@@ -7,7 +7,6 @@ import pytest
 
 from fdl import optim
 from fdl.optim.leaves import each_leaf, moments
-from tests.quick import jit_quickly
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -30,7 +29,7 @@ def test_a_leaf_moves_as_if_it_were_alone(optimizer):
             params = optim.apply_updates(params, updates)
         return params
 
-    together = jit_quickly(three_steps)(PARAMS)
+    together = jax.jit(three_steps)(PARAMS)
     for name, layer in PARAMS.items():
         alone = three_steps({name: layer})[name]  # two leaves, two shapes: nothing to share
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7), together[name], alone)
@@ -38,7 +37,7 @@ def test_a_leaf_moves_as_if_it_were_alone(optimizer):
 
 @pytest.mark.parametrize(
     ("around", "calls"),
-    [(jit_quickly, 2), (lambda f: f, 8), (jax.vmap, 8), (lambda f: jit_quickly(jax.vmap(f)), 2)],
+    [(jax.jit, 2), (lambda f: f, 8), (jax.vmap, 8), (lambda f: jax.jit(jax.vmap(f)), 2)],
     ids=["jit", "eager", "vmap", "jit of vmap"],
 )
 def test_the_rule_is_traced_once_a_shape_in_a_program_and_never_compiled_outside(around, calls):

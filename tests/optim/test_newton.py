@@ -10,7 +10,6 @@ import pytest
 from fdl import optim
 from fdl.optim.curvature.newton import _marks
 from tests.optim.valleys import VALLEYS, for_scipy, path, steps_until
-from tests.quick import jit_quickly
 
 
 def test_with_enough_products_the_direction_is_newtons(agrees):
@@ -137,7 +136,7 @@ def products_and_loss(optimizer, steps):
 
     with jax.enable_x64(True):
         params = {"x": jnp.zeros(40)}
-        run = jit_quickly(lambda carry: jax.lax.scan(step, carry, None, steps)[1])
+        run = jax.jit(lambda carry: jax.lax.scan(step, carry, None, steps)[1])
         return map(np.asarray, run((params, optimizer.init(params))))
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from fdl import optim
 from tests.optim.test_closed_forms import path
-from tests.quick import jit_quickly
 
 SEEDS = 50
 
@@ -36,7 +35,7 @@ def epochs(optimizer, limit):
         solved = jax.lax.scan(epoch, (params, optimizer.init(params)), length=limit)[1]
         return jnp.where(jnp.any(solved), jnp.argmax(solved) + 1, limit + 1)
 
-    return np.asarray(jit_quickly(jax.vmap(run))(jax.random.split(jax.random.key(0), SEEDS)))
+    return np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), SEEDS)))
 
 
 def test_the_encoder_is_learnt_in_a_quarter_of_the_epochs():

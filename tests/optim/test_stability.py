@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl import optim
-from tests.quick import jit_quickly
 
 RATE = 2 / 40
 
@@ -37,7 +36,7 @@ def test_the_sharpness_settles_at_two_over_the_rate():
         carry = jax.lax.fori_loop(0, 200, step, carry)
         return carry, (sharpness(carry[0]), loss(carry[0]))
 
-    run = jit_quickly(lambda carry: jax.lax.scan(watch, carry, length=30)[1])
+    run = jax.jit(lambda carry: jax.lax.scan(watch, carry, length=30)[1])
     sharp, losses = map(np.asarray, run((params, optimizer.init(params))))
     assert float(sharpness(params)) < 0.5 * 2 / RATE
     np.testing.assert_allclose(np.median(sharp[-10:]), 2 / RATE, rtol=0.1)
