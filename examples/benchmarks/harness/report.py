@@ -113,7 +113,7 @@ def summary(result: dict) -> str:
         limit = f"  {_percent(result['of_limit'][name])} of the limit" if name in result["of_limit"] else ""
         cpu = 1e3 * statistics.median(found["cpu_seconds"])
         lines.append(
-            f"  {name:14}{_ms(found):>9} ms a {result['unit']} ({cpu:.3g} ms of all processors), "
+            f"  {name:14}{_ms(found):>9} ms / {result['unit']} ({cpu:.3g} ms of all processors), "
             f"first {found['first_seconds']:.2f} s, import {found['import_seconds']:.2f} s, "
             f"peak {found['peak_bytes'] / MIB:.0f} MiB{limit}{ratio}"
         )
