@@ -21,7 +21,8 @@ def test_looking_changes_neither_output_nor_state(case):
     params, state = made(case)
     want = forward(case, params, state, batch_of(case), True)
     y, after, values = capture(case.layer, "**", params, state, batch_of(case), key=KEY, train=True)
-    chex.assert_trees_all_equal((y, after), want)
+    # A loop is a compiled program, which rounds in another order when it puts out more.
+    chex.assert_trees_all_close((y, after), want, rtol=3e-7, atol=1e-7)
     chex.assert_trees_all_equal(values[""], y)
     assert len(values) > 1
 

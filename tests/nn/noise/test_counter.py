@@ -87,6 +87,18 @@ def test_the_order_of_axes_is_that_of_memory_and_widths_are_those_asked():
         assert len(np.unique(jax.random.bits(key, (1000,), jnp.uint64))) == 1000
 
 
+def test_bits_are_those_of_the_hash_word_by_word(agrees):
+    def mixed(x):
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+            x = (x ^ x >> shift) * factor % 2**32
+        return x ^ x >> 16
+
+    first, second = map(int, words(9))
+    want = [mixed((mixed(i ^ first) + second) % 2**32) for i in range(100)]
+    got = jax.random.bits(nn.noise_key(jax.random.key(9)), (100,))
+    agrees.values("nn.noise_key", "the hash, in whole numbers", np.asarray(got, float), np.asarray(want, float))
+
+
 def test_a_mapped_key_draws_what_it_draws_alone():
     keys = jax.random.split(jax.random.key(7), 3)
     draw = lambda key: jax.random.bits(nn.noise_key(key), (5,))
