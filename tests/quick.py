@@ -29,6 +29,8 @@ def start_compiling(environment) -> None:
     from fdl.compile import OPTIONS
 
     if environment.get("XLA_FLAGS") == FLAGS:
+        if kept := jax.config.jax_compilation_cache_dir:  # what is compiled quickly is kept for none but ourselves
+            jax.config.update("jax_compilation_cache_dir", f"{kept}/quick")
         jax.jit(lambda: 0)()
         OPTIONS["cpu"] |= FULL
         del environment["XLA_FLAGS"]
