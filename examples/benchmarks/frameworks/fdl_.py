@@ -34,3 +34,13 @@ def trained(model: nn.Layer, loss_fn: Callable, task: Task, read: str = "loss") 
         return log[read].tolist()
 
     return run
+
+
+def classifier(model: nn.Layer, task: Task) -> Program:
+    """Steps of training on images and their labels, by cross-entropy."""
+
+    def loss_fn(params, state, batch, key):
+        logits, state = model.apply(params, state, batch["image"], key=key, train=True)
+        return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
+
+    return trained(model, loss_fn, task)

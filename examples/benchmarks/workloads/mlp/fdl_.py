@@ -1,7 +1,7 @@
 """In fdl."""
 
-from examples.benchmarks.frameworks.fdl_ import trained
-from fdl import losses, nn
+from examples.benchmarks.frameworks.fdl_ import classifier
+from fdl import nn
 
 
 def model():
@@ -9,10 +9,4 @@ def model():
 
 
 def build(task):
-    net = model()
-
-    def loss_fn(params, state, batch, key):
-        logits, state = net.apply(params, state, batch["image"], key=key, train=True)
-        return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
-
-    return trained(net, loss_fn, task)
+    return classifier(model(), task)

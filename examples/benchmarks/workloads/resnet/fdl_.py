@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from examples.benchmarks.frameworks.fdl_ import trained
+from examples.benchmarks.frameworks.fdl_ import classifier
 from examples.benchmarks.workloads.resnet import PLAN
-from fdl import losses, nn
+from fdl import nn
 
 
 def conv(in_dim, dim, stride=1):
@@ -41,10 +41,4 @@ def model():
 
 
 def build(task):
-    net = model()
-
-    def loss_fn(params, state, batch, key):
-        logits, state = net.apply(params, state, batch["image"], key=key, train=True)
-        return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
-
-    return trained(net, loss_fn, task)
+    return classifier(model(), task)

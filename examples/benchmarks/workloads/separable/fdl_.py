@@ -1,8 +1,8 @@
 """In fdl."""
 
-from examples.benchmarks.frameworks.fdl_ import trained
+from examples.benchmarks.frameworks.fdl_ import classifier
 from examples.benchmarks.workloads.separable import PLAN
-from fdl import losses, nn
+from fdl import nn
 
 ONE = [(1, 1), (1, 1)]
 
@@ -31,10 +31,4 @@ def model():
 
 
 def build(task):
-    net = model()
-
-    def loss_fn(params, state, batch, key):
-        logits, state = net.apply(params, state, batch["image"], key=key, train=True)
-        return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
-
-    return trained(net, loss_fn, task)
+    return classifier(model(), task)
