@@ -1,5 +1,7 @@
 """Layers that are one product or one table."""
 
+import math
+
 import jax
 
 from fdl.checks import require_float, require_shape
@@ -27,10 +29,18 @@ def dense(
     def apply(params, x):
         require_float(x)
         require_shape(x, ..., in_dim)
-        y = x @ params["kernel"]
+        y = times(x, params["kernel"])
         return y + per_channel(params["bias"], y) if use_bias else y
 
     return pure(init, apply)
+
+
+def times(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x @ kernel by the rows of x.  (..., in_dim), (in_dim, out_dim) -> (..., out_dim)
+
+    With several leading axes the gradient of the kernel would sum over each, for which XLA on a CPU first copies x.
+    """
+    return (x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 @layer
