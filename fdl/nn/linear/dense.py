@@ -1,13 +1,12 @@
 """Layers that are one product or one table."""
 
-import math
-
 import jax
 
 from fdl.checks import require_float, require_shape
 from fdl.nn.channels import per_channel
 from fdl.nn.initializers.standard import Initializer, lecun_normal, zeros
 from fdl.nn.layer import Layer, layer, pure
+from fdl.nn.linear.product import times
 
 
 @layer
@@ -33,14 +32,6 @@ def dense(
         return y + per_channel(params["bias"], y) if use_bias else y
 
     return pure(init, apply)
-
-
-def times(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x @ kernel by the rows of x.  (..., in_dim), (in_dim, out_dim) -> (..., out_dim)
-
-    With several leading axes the gradient of the kernel would sum over each, for which XLA on a CPU first copies x.
-    """
-    return (x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 @layer

@@ -25,21 +25,15 @@ def test_dense_equals_torch(agrees):
     )
 
 
-def test_rows_of_several_axes_are_one_product_in_every_derivative():
-    """The gradient of the kernel sums over one axis alone, which XLA on a CPU does without copying x first."""
+def test_the_gradient_of_the_kernel_sums_over_one_axis():
+    """XLA on a CPU copies x first where the sum is over several."""
     layer = nn.dense(5, 6)
-    loss = lambda f: lambda kernel, x: jnp.sum(jnp.sin(f(kernel, x)))
-    ours = loss(lambda kernel, x: layer.apply({"kernel": kernel, "bias": jnp.zeros(6, x.dtype)}, {}, x)[0])
-    plain = loss(lambda kernel, x: jnp.einsum("abi,io->abo", x, kernel))
-    with jax.enable_x64(True):
-        at, along = (jnp.asarray(KERNEL), jnp.asarray(X)), (jnp.cos(KERNEL), jnp.cos(X))
-        for f in (lambda f: f, lambda f: jax.grad(f, (0, 1))):
-            got, want = (jax.jvp(f(of), at, along) for of in (ours, plain))
-            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), got, want)
-        program = str(jax.make_jaxpr(jax.grad(ours, (0, 1)))(*at))
-        assert "dimension_numbers=(([0], [0]), ([], []))" in program
-        assert "([0, 1], [0, 1])" not in program
-    assert layer.apply(*layer.init(KEY), jnp.zeros((0, 3, 5)))[0].shape == (0, 3, 6)
+    params, _ = layer.init(KEY)
+    program = str(
+        jax.make_jaxpr(jax.grad(lambda params, x: layer.apply(params, {}, x)[0].sum()))(params, jnp.ones((4, 2, 5)))
+    )
+    assert "[0, 1]" not in program
+    assert layer.apply(params, {}, jnp.zeros((0, 3, 5)))[0].shape == (0, 3, 6)
 
 
 def test_maxout_equals_torch(agrees):
