@@ -13,7 +13,7 @@ PICTURE = ROOT / "docs" / "pictures" / "growth.png"
 HEAD = """# How cost grows
 
 Written by `python -m examples.benchmarks.growth --page` from [the stored results](../examples/results/growth.json);
-do not edit. Taken on {processor}, {system}, two cores, JAX {jax}. Step times are medians of {rounds} rounds in which the
+do not edit. Taken on {processor}, {system}, two cores, JAX {jax}. Times are medians of {rounds} rounds in which the
 sizes of a table and their bare products took turns; "of the products" is the time of the products that a step is made
 of, by XLA alone, over its own.
 
