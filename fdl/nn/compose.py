@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.extend.core import get_opaque_trace_state
 
 from fdl.checks import ShapeError, describe, require_shape
+from fdl.nn.keep import keeping_costly
 from fdl.nn.layer import Layer, Params, Part, State, as_layer, layer, locate
 
 
@@ -73,6 +74,7 @@ def repeat(part: Part, depth: int) -> Layer:
     """The part depth times in a row, each time with parameters of its own, as one scan: (x, *rest) -> x of same shape.
 
     Parameters and state are stacked along a leading axis; the compiled program does not grow with depth.
+    The backward pass computes again what is cheap, see `costly`, unless a `remat` in the part says what to keep.
     Further inputs (a mask) reach every repetition unchanged.
     """
     if depth < 1:
@@ -91,7 +93,7 @@ def repeat(part: Part, depth: int) -> Layer:
             return y, state
 
         keys = None if key is None else _keys(key, depth)
-        return jax.lax.scan(body, x, (params, state, keys), length=depth)
+        return jax.lax.scan(keeping_costly(body, part), x, (params, state, keys), length=depth)
 
     return _around(part, init, apply, lambda part: repeat(part, depth))
 

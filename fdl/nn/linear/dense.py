@@ -6,6 +6,7 @@ from fdl.checks import require_float, require_shape
 from fdl.nn.channels import per_channel
 from fdl.nn.initializers.standard import Initializer, lecun_normal, zeros
 from fdl.nn.layer import Layer, layer, pure
+from fdl.nn.linear.product import times
 
 
 @layer
@@ -27,7 +28,7 @@ def dense(
     def apply(params, x):
         require_float(x)
         require_shape(x, ..., in_dim)
-        y = x @ params["kernel"]
+        y = times(x, params["kernel"])
         return y + per_channel(params["bias"], y) if use_bias else y
 
     return pure(init, apply)

@@ -1,6 +1,6 @@
 """A cell is one step of a recurrence, in two halves: what the input says, and what the carry makes of it.
 
-    project(params, x)        -> z                  all that can be computed without the carry
+    project(params, x)        -> z                  all that can be computed without the carry, one array or several
     step(params, carry, z)    -> (carry, y)         the rest
     start(shape)              -> carry              zeros, before the first step
 
@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import require_shape
+from fdl.nn.channels import per_channel
 from fdl.nn.initializers import Initializer, initializer
 from fdl.nn.layer import Layer, Params
+from fdl.nn.linear.product import times
 from fdl.recipe import recipe
 from fdl.tree import require_like, widen
 
@@ -33,8 +35,8 @@ class Cell(Layer):
     """
 
     shape: tuple[int | None, ...] = field(kw_only=True)
-    project: Callable[[Params, jax.Array], jax.Array] = field(kw_only=True)
-    step: Callable[[Params, Carry, jax.Array], tuple[Carry, jax.Array]] = field(kw_only=True)
+    project: Callable[[Params, jax.Array], Any] = field(kw_only=True)
+    step: Callable[[Params, Carry, Any], tuple[Carry, jax.Array]] = field(kw_only=True)
     start: Callable[..., Carry] = field(kw_only=True)
 
 
@@ -44,11 +46,11 @@ cell = recipe(Cell)  # the decorator of constructors of cells
 def make_cell(
     affine: Layer,
     init: Callable[[jax.Array], Params],
-    step: Callable[[Params, Carry, jax.Array], tuple[Carry, jax.Array]],
+    step: Callable[[Params, Carry, Any], tuple[Carry, jax.Array]],
     *,
     shape: tuple[int | None, ...],
     carries: dict[str, int],
-    project: Callable[[Params, jax.Array], jax.Array] | None = None,
+    project: Callable[[Params, jax.Array], Any] | None = None,
 ) -> Cell:
     """The cell of an affine layer on the input, under "input", and a step that has the params of init beside it.
 
@@ -67,10 +69,29 @@ def make_cell(
     def apply(params, state, carry, x, *, key=None, train=False):
         require_shape(x, None, *shape)
         z = project(params["input"], x)
-        return step(params, fit(carry, start(x.shape[:-1], z.dtype)), z), state
+        return step(params, fit(carry, start(x.shape[:-1], type_of(z))), z), state
 
     own = lambda params, x: project(params["input"], x)
     return Cell(init_all, apply, is_pure=True, shape=shape, project=own, step=step, start=start)
+
+
+def type_of(z: Any) -> Any:
+    """The element type of what a cell projects."""
+    return jax.tree.leaves(z)[0].dtype
+
+
+def project_gates(gates: int) -> Callable[[Params, jax.Array], tuple[jax.Array, ...]]:
+    """project(params, x): the product of x with the kernel of each gate, the biases being left to the step.
+
+    The gates are arrays of their own, as XLA on a CPU reads parts of a wide array slowly where a loop slices its time.
+    """
+    return lambda params, x: tuple(times(x, kernel) for kernel in jnp.split(params["kernel"], gates, -1))
+
+
+def add_gates(z: tuple[jax.Array, ...], product: jax.Array, bias: jax.Array) -> list[jax.Array]:
+    """What comes from the input, from the carry, and the bias, gate by gate, in float32 at least."""
+    products, biases = jnp.split(product, len(z), -1), jnp.split(bias, len(z))
+    return [widen(a) + widen(b) + per_channel(widen(bias), b) for a, b, bias in zip(z, products, biases)]
 
 
 def fit(carry: Carry | None, start: Carry) -> Carry:

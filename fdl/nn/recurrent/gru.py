@@ -7,7 +7,8 @@ from fdl.nn.activations import sigmoid, tanh
 from fdl.nn.channels import per_channel
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal
 from fdl.nn.linear import dense
-from fdl.nn.recurrent.cell import Cell, cell, gatewise, make_cell, require_sizes
+from fdl.nn.linear.product import recur
+from fdl.nn.recurrent.cell import Cell, add_gates, cell, gatewise, make_cell, project_gates, require_sizes, type_of
 from fdl.tree import widen
 
 
@@ -34,19 +35,20 @@ def gru(
         return {"recurrent": kernel | {"bias": jnp.zeros(dim)} if reset_after else kernel}
 
     def step(params, carry, z):
-        h, wide, kernel = carry["h"], widen(z), params["recurrent"]["kernel"]
-        times = lambda h, kernel: widen(h.astype(z.dtype) @ kernel)
+        h, kernel, bias = carry["h"], params["recurrent"]["kernel"], params["input"]["bias"]
+        times = lambda h, kernel: recur(h.astype(type_of(z)), kernel)
         product = times(h, kernel if reset_after else kernel[:, : 2 * dim])
-        reset, update = jnp.split(sigmoid(wide[:, : 2 * dim] + product[:, : 2 * dim]), 2, -1)
+        reset, update = map(sigmoid, add_gates(z[:2], product[:, : 2 * dim], bias[: 2 * dim]))
         if reset_after:
-            inner = product[:, 2 * dim :]
+            inner = widen(product[:, 2 * dim :])
             inner = reset * (inner + per_channel(widen(params["recurrent"]["bias"]), inner))
         else:
             inner = times(reset * h, kernel[:, 2 * dim :])
-        return _mix(update, h, wide[:, 2 * dim :] + inner, z)
+        [candidate] = add_gates(z[2:], inner, bias[2 * dim :])
+        return _mix(update, h, candidate, z)
 
     affine = dense(in_dim, 3 * dim, kernel_init=gatewise(kernel_init, 3))
-    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim})
+    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim}, project=project_gates(3))
 
 
 @cell
@@ -67,16 +69,17 @@ def minimal_gated_unit(
         return {"recurrent": {"kernel": gatewise(recurrent_init, 2)(key, (dim, 2 * dim))}}
 
     def step(params, carry, z):
-        h, wide, kernel = carry["h"], widen(z), params["recurrent"]["kernel"]
-        times = lambda h, kernel: widen(h.astype(z.dtype) @ kernel)
-        forget = sigmoid(wide[:, :dim] + times(h, kernel[:, :dim]))
-        return _mix(1 - forget, h, wide[:, dim:] + times(forget * h, kernel[:, dim:]), z)
+        h, kernel, bias = carry["h"], params["recurrent"]["kernel"], params["input"]["bias"]
+        times = lambda h, kernel: recur(h.astype(type_of(z)), kernel)
+        [forget] = map(sigmoid, add_gates(z[:1], times(h, kernel[:, :dim]), bias[:dim]))
+        [candidate] = add_gates(z[1:], times(forget * h, kernel[:, dim:]), bias[dim:])
+        return _mix(1 - forget, h, candidate, z)
 
     affine = dense(in_dim, 2 * dim, kernel_init=gatewise(kernel_init, 2))
-    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim})
+    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim}, project=project_gates(2))
 
 
-def _mix(keep: jax.Array, h: jax.Array, candidate: jax.Array, z: jax.Array) -> tuple[dict, jax.Array]:
+def _mix(keep: jax.Array, h: jax.Array, candidate: jax.Array, z: tuple[jax.Array, ...]) -> tuple[dict, jax.Array]:
     """keep h + (1 - keep) tanh(candidate), carried and put out."""
     h = keep * h + (1 - keep) * tanh(candidate)
-    return {"h": h}, h.astype(z.dtype)
+    return {"h": h}, h.astype(type_of(z))

@@ -10,7 +10,19 @@ from fdl.nn.convolution import conv, convolve
 from fdl.nn.convolution.conv import window_of
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal, zeros
 from fdl.nn.linear import dense
-from fdl.nn.recurrent.cell import Carry, Cell, cell, gate_constants, gatewise, make_cell, require_sizes
+from fdl.nn.linear.product import recur
+from fdl.nn.recurrent.cell import (
+    Carry,
+    Cell,
+    add_gates,
+    cell,
+    gate_constants,
+    gatewise,
+    make_cell,
+    project_gates,
+    require_sizes,
+    type_of,
+)
 from fdl.tree import widen
 
 
@@ -49,13 +61,16 @@ def lstm(
         return {"recurrent": {"kernel": kernel}} | output | _peepholes(peepholes, forget_gate, (dim,))
 
     def step(params, carry, z):
-        z = z + carry["h"].astype(z.dtype) @ params["recurrent"]["kernel"]
-        h, c = _remember(params.get("peephole", {}), carry["c"], z, forget_gate)
+        narrow = type_of(z)
+        product = recur(carry["h"].astype(narrow), params["recurrent"]["kernel"])
+        sums = add_gates(z, product, params["input"]["bias"])
+        h, c = _remember(params.get("peephole", {}), carry["c"], sums, forget_gate)
         if given:
-            h = widen(h.astype(z.dtype) @ params["output"]["kernel"])
-        return {"h": h, "c": c}, h.astype(z.dtype)
+            h = widen(recur(h.astype(narrow), params["output"]["kernel"]))
+        return {"h": h, "c": c}, h.astype(narrow)
 
-    return make_cell(affine, init, step, shape=(in_dim,), carries={"h": out_dim, "c": dim})
+    carries, project = {"h": out_dim, "c": dim}, project_gates(gates)
+    return make_cell(affine, init, step, shape=(in_dim,), carries=carries, project=project)
 
 
 @cell
@@ -93,7 +108,7 @@ def conv_lstm(
 
     def step(params, carry, z):
         z = z + convolve(carry["h"].astype(z.dtype), params["recurrent"]["kernel"])
-        h, c = _remember(params.get("peephole", {}), carry["c"], z, True)
+        h, c = _remember(params.get("peephole", {}), carry["c"], jnp.split(widen(z), 4, -1), True)
         return {"h": h, "c": c}, h.astype(z.dtype)
 
     return make_cell(affine, init, step, shape=shape, carries={"h": dim, "c": dim}, project=project)
@@ -104,7 +119,7 @@ def _peepholes(given: bool, forget_gate: bool, shape: tuple[int, ...]) -> dict:
     return {"peephole": {name: jnp.zeros(shape) for name in names}} if given else {}
 
 
-def _remember(peephole: Carry, c: jax.Array, z: jax.Array, forget_gate: bool) -> tuple[jax.Array, jax.Array]:
+def _remember(peephole: Carry, c: jax.Array, sums: list[jax.Array], forget_gate: bool) -> tuple[jax.Array, jax.Array]:
     """The output before any projection, and the next c, of the sums of all gates."""
 
     def see(gate: str, total: jax.Array, c: jax.Array) -> jax.Array:
@@ -113,7 +128,7 @@ def _remember(peephole: Carry, c: jax.Array, z: jax.Array, forget_gate: bool) ->
         weights = widen(peephole[gate])
         return sigmoid(total + weights.reshape((1,) * (c.ndim - weights.ndim) + weights.shape) * c)
 
-    admit, *forget, candidate, output = jnp.split(widen(z), 4 if forget_gate else 3, -1)
+    admit, *forget, candidate, output = sums
     kept = see("forget", forget[0], c) * c if forget_gate else c
     after = kept + see("input", admit, c) * tanh(candidate)
     return see("output", output, after) * tanh(after), after

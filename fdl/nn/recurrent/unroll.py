@@ -9,7 +9,7 @@ from jax import lax
 
 from fdl.checks import DtypeError, describe, require_integer, require_shape
 from fdl.nn.layer import Layer, Params, layer
-from fdl.nn.recurrent.cell import Carry, Cell, fit
+from fdl.nn.recurrent.cell import Carry, Cell, fit, type_of
 
 
 @layer
@@ -61,7 +61,7 @@ def _run(
         x = _where(valid, x, jnp.zeros_like(x))  # no NaN of the padding reaches a gradient
     over_time = lambda tree: jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), tree)
     z = cell.project(params, over_time(x))
-    start = cell.start((x.shape[0], *x.shape[2:-1]), z.dtype)
+    start = cell.start((x.shape[0], *x.shape[2:-1]), type_of(z))
     params, start, first = _vary_alike((params, start, fit(before, start)), (z, valid, begins))
 
     # The backward pass computes a step again from its carry: that is faster than to keep every gate and read it back.

@@ -49,22 +49,44 @@ def attend(
 
 def products(query: jax.Array, key: jax.Array) -> jax.Array:
     """Inner products of queries with the keys of their group, in float32 at least.  -> (batch, heads, time, keys)"""
-    batch, time, heads, head_dim = query.shape
-    grouped = query.reshape(batch, time, key.shape[2], heads // key.shape[2], head_dim)
-    logits = jnp.einsum("btkgd,bskd->bkgts", grouped, key, preferred_element_type=widen(query).dtype)
+    batch, time, heads, _ = query.shape
+    rows = _by_group(query.swapaxes(1, 2), key.shape[2])
+    columns = jnp.moveaxis(key, 1, 3)
+    if time > 1:  # so that the gradient of the key is a product with the large array not turned
+        columns = jax.lax.optimization_barrier(columns)
+    logits = jnp.matmul(rows, columns, preferred_element_type=widen(query).dtype)
     return logits.reshape(batch, heads, time, key.shape[1])
 
 
 def softmax_mean(logits: jax.Array, value: jax.Array) -> jax.Array:
     """Means of the values weighted by the softmax of the logits; zero where every logit is -inf, or there is none."""
-    batch, heads, time, keys = logits.shape
-    kv_heads = value.shape[2]
-    # The largest logit is taken as finite, so that a row of -inf has exponentials and gradients of zero, not NaN.
-    largest = jnp.max(logits, axis=-1, keepdims=True, initial=jnp.finfo(logits.dtype).min)
-    weights = jnp.exp(logits - checkpoint_name(jax.lax.stop_gradient(largest), PER_QUERY))
-    total = checkpoint_name(jnp.sum(weights, axis=-1), PER_QUERY).reshape(batch, kv_heads, heads // kv_heads, time)
-    weights = weights.reshape(*total.shape, keys).astype(value.dtype)
-    sums = jnp.einsum("bkgts,bskv->btkgv", weights, value, preferred_element_type=logits.dtype)
-    sums = checkpoint_name(sums, PER_QUERY)
-    means = sums / jnp.moveaxis(jnp.where(total == 0, 1, total), 3, 1)[..., None]
-    return means.reshape(batch, time, heads, value.shape[-1])
+    largest = jax.lax.platform_dependent(
+        jax.lax.stop_gradient(logits), cpu=largest_by_halves, default=largest_by_definition
+    )
+    weights = jnp.exp(logits - checkpoint_name(largest, PER_QUERY))
+    total = checkpoint_name(jnp.sum(weights, axis=-1, keepdims=True), PER_QUERY)
+    rows = _by_group(weights.astype(value.dtype), value.shape[2])
+    sums = jnp.matmul(rows, value.swapaxes(1, 2), preferred_element_type=logits.dtype)
+    sums = checkpoint_name(sums, PER_QUERY).reshape(*logits.shape[:3], value.shape[-1])
+    return (sums / jnp.where(total == 0, 1, total)).swapaxes(1, 2)
+
+
+def largest_by_definition(logits: jax.Array) -> jax.Array:
+    """The largest of each row, as a finite number: a row of -inf then has weights and gradients of zero, not NaN."""
+    return jnp.max(logits, axis=-1, keepdims=True, initial=jnp.finfo(logits.dtype).min)
+
+
+def largest_by_halves(logits: jax.Array) -> jax.Array:
+    """The same, by comparing halves of rows: XLA on a CPU takes a maximum along rows three times slower."""
+    while logits.shape[-1] % 2 == 0 and logits.shape[-1] > 8:
+        logits = jnp.maximum(*jnp.split(logits, 2, -1))
+    return largest_by_definition(logits)
+
+
+def _by_group(x: jax.Array, kv_heads: int) -> jax.Array:
+    """The rows of all heads that read one key, together: (batch, heads, time, n) -> (batch, kv_heads, rows, n)
+
+    With batch and heads in front and rows and columns behind, the products are those that a CPU does fast.
+    """
+    batch, heads, time, n = x.shape
+    return x.reshape(batch, kv_heads, heads // kv_heads * time, n)

@@ -25,6 +25,17 @@ def test_dense_equals_torch(agrees):
     )
 
 
+def test_the_gradient_of_the_kernel_sums_over_one_axis():
+    """XLA on a CPU copies x first where the sum is over several."""
+    layer = nn.dense(5, 6)
+    params, _ = layer.init(KEY)
+    program = str(
+        jax.make_jaxpr(jax.grad(lambda params, x: layer.apply(params, {}, x)[0].sum()))(params, jnp.ones((4, 2, 5)))
+    )
+    assert "[0, 1]" not in program
+    assert layer.apply(params, {}, jnp.zeros((0, 3, 5)))[0].shape == (0, 3, 6)
+
+
 def test_maxout_equals_torch(agrees):
     torch = pytest.importorskip("torch")
     agrees.torch(

@@ -9,6 +9,7 @@ import pytest
 
 from fdl.checks import DtypeError, ShapeError
 from fdl.nn import dot_product_attention
+from fdl.nn.transformer.attend import largest_by_definition, largest_by_halves
 
 WAYS = {"plain": {"implementation": "plain"}, "chunked": {"implementation": "chunked", "chunk": 3}}
 WAY = pytest.mark.parametrize("way", WAYS)
@@ -241,3 +242,10 @@ def test_three_types_are_not_mixed():
     with pytest.raises(DtypeError, match="of one type, got float32, bfloat16 and float32"):
         dot_product_attention(q, k.astype("bfloat16"), v)
     assert issubclass(ShapeError, ValueError)
+
+
+@pytest.mark.parametrize("keys", [0, 1, 7, 12, 64])
+def test_the_largest_by_halves_is_the_largest(keys):
+    rows = np.random.default_rng(0).normal(size=(3, 2, 5, keys)).astype(np.float32)
+    rows[0, 0, 0], rows[0, 0, 1, : keys // 2], rows[0, 0, 2, -1:] = -np.inf, -np.inf, np.nan
+    np.testing.assert_array_equal(largest_by_halves(rows), largest_by_definition(rows))
