@@ -12,12 +12,11 @@ from examples.benchmarks.gpu.gpt import gpt, parameters
 from examples.benchmarks.harness import child, start, task
 from examples.benchmarks.harness.agree import worst_errors
 from examples.benchmarks.workload import images
-from fdl import tree
+from fdl import nn, tree
 
 SUITE = "examples.benchmarks.gpu"
 SMALL = {
-    "gpt": gpt("small", 2, vocab=19, context=8, dim=16, depth=2, heads=2),
-    "resnet20": dataclasses.replace(WORKLOADS["resnet20"], batch=4, examples=images(32, 3)),
+    "gpt": gpt("small", 2, vocab=19, context=4, dim=8, depth=1, heads=2),
     "mnist_cnn": dataclasses.replace(WORKLOADS["mnist_cnn"], batch=4, examples=images(28, 1)),
 }
 
@@ -33,16 +32,6 @@ def test_both_frameworks_compute_the_same(name, tmp_path):
     assert worst_errors({"fdl": ours, "torch": theirs})["torch"] < 1e-4
 
 
-def test_in_bfloat16_the_loss_is_that_of_float32_within_its_rounding(tmp_path):
-    path = tmp_path / "task.npz"
-    start.write_start(path, SMALL["gpt"], SUITE)
-    losses = []
-    for precision in ("float32", "bfloat16"):
-        workload = dataclasses.replace(SMALL["gpt"], precision=precision)
-        losses.append(child.build("fdl", workload, SUITE)(task.read(path, workload))(3))
-    np.testing.assert_allclose(*losses, rtol=1e-2)
-
-
 def test_the_parameters_of_gpt2_are_counted():
     sizes = WORKLOADS["gpt2"].sizes
     count = parameters(*(sizes[name] for name in ("vocab", "context", "dim", "depth")))
@@ -56,10 +45,17 @@ def test_rates_are_positive():
     assert found["copy_bytes_per_second"] > 0
 
 
-def test_the_network_of_the_race_learns():
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 10, 64).astype(np.int32)
-    image = np.zeros((64, 28, 28, 1), np.uint8)
-    image[np.arange(64), 4 + 2 * label, 6:22] = 255
-    examples = {"image": image, "label": label}
-    assert mnist.race(mnist.network(4), examples, examples, seeds=1, epochs=30, batch=32)[-1]["accuracy"] > 0.5
+def test_the_race_is_run():
+    examples = {"image": np.zeros((8, 28, 28, 1), np.uint8), "label": np.arange(8, dtype=np.int32)}
+    model = nn.serial(nn.flatten, nn.dense(784, 10))
+    first, row = mnist.race(model, examples, examples, seeds=1, epochs=2, batch=4)
+    assert first["compile_seconds"] > 0
+    assert (row["seed"], row["steps"]) == (0, 4)
+    assert row["accuracy"] == 1 / 8
+
+
+def test_the_network_of_the_race_tells_ten_digits_apart():
+    model = mnist.network()
+    params, state = jax.eval_shape(model.init, jax.random.key(0))
+    logits, _ = jax.eval_shape(model.apply, params, state, jax.ShapeDtypeStruct((2, 28, 28, 1), "float32"))
+    assert logits.shape == (2, 10)
