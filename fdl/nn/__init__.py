@@ -30,6 +30,7 @@ from fdl.nn.recurrent import *
 from fdl.nn.rewire import rewire
 from fdl.nn.shape import *
 from fdl.nn.transformer import *
+from fdl.nn.unstack import unstack
 
 __all__ = [
     # the contract
@@ -49,6 +50,7 @@ __all__ = [
     "each",
     "remat",
     "rewire",
+    "unstack",
 ]
 __all__ += linear.__all__
 __all__ += shape.__all__

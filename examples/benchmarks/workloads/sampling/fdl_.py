@@ -13,7 +13,8 @@ from fdl.compile import compile
 
 
 def build(task):
-    decoder = nn.cached(model(**task.workload.sizes), batch=1, length=CONTEXT)
+    net, params = nn.unstack(model(**task.workload.sizes), params_of(task))
+    decoder = nn.cached(net, batch=1, length=CONTEXT)
     _, empty = decoder.init(jax.random.key(0))
 
     @compile
@@ -28,7 +29,6 @@ def build(task):
         _, rest = jax.lax.scan(step, (token, memory), length=MORE - 1)
         return (first.sum() + rest.sum()) / MORE
 
-    params = params_of(task)
     prompts = itertools.cycle(jax.device_put([batch["text"] for batch in task.batches]))
 
     def run(texts):
