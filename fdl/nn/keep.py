@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from fdl.compile import on_cpu
 from fdl.nn.layer import Layer
 
 NAMES = """
@@ -34,7 +35,7 @@ def keeping_costly(body: Callable, part: Layer) -> Callable:
     Without this a loop keeps every value that its derivative names, and writes all of them to memory, where a program
     without a loop computes most of them where they are read.  Measured on a CPU, and done there alone.
     """
-    if jax.default_backend() != "cpu" or _says_what_to_keep(part):  # a policy around it would take its place
+    if not on_cpu() or _says_what_to_keep(part):  # a policy around it would take its place
         return body
     return jax.checkpoint(body, policy=costly, prevent_cse=False)
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
+from fdl.compile import on_cpu
+
 
 def times(x: jax.Array, kernel: jax.Array, *, plain: bool = False) -> jax.Array:
     """x @ kernel by the rows of x.  (..., in_dim), (in_dim, out_dim) -> (..., out_dim)
@@ -36,9 +38,9 @@ def _times_jvp(primals, tangents):
 
     def by_kernel(dkernel):
         rows, (in_dim, out_dim) = x.shape[0], kernel.shape
-        if jax.default_backend() == "cpu" and out_dim < min(rows, in_dim):
+        if on_cpu() and out_dim < min(rows, in_dim):
             return lax.dot_general(x, lax.optimization_barrier(dkernel.T), (((1,), (1,)), ((), ())))
-        if jax.default_backend() == "cpu" and in_dim < rows:
+        if on_cpu() and in_dim < rows:
             return lax.dot_general(lax.optimization_barrier(x.T), dkernel, (((0,), (0,)), ((), ())))
         return x @ dkernel
 
@@ -60,7 +62,7 @@ def _recur_jvp(primals, tangents):
     (h, kernel), (dh, dkernel) = primals, tangents
 
     def by_h(dh):
-        if jax.default_backend() != "cpu":
+        if not on_cpu():
             return dh @ kernel
         return lax.dot_general(dh, lax.optimization_barrier(kernel.T), (((1,), (1,)), ((), ())))
 
