@@ -67,6 +67,14 @@ def compiler_options(backend: str) -> dict[str, bool | str] | None:
     return options
 
 
+def on_cpu() -> bool:
+    """Whether programs are made for a CPU; where there is no device at all, they are only traced, as for a CPU."""
+    try:
+        return jax.default_backend() == "cpu"
+    except RuntimeError:
+        return True
+
+
 @cache
 def _no_trace() -> Any:
     """The state of JAX outside all transformations, which is where each thread starts."""

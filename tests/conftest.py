@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.quick import ask_for_quick_compilation, start_compiling
+from tests.quick import ask_for_quick_compilation, start_compiling, steps_quickly
 
 ask_for_quick_compilation(os.environ)
 
@@ -24,9 +24,18 @@ def agrees(record_property):
     return Agreement(record_property)
 
 
+@pytest.fixture
+def quick_steps():
+    """What fdl compiles in this test is compiled as quickly as the rest."""
+    with steps_quickly():
+        yield
+
+
 def pytest_configure(config):
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
-        start_compiling(os.environ)
+        start_compiling(os.environ, config.cache.mkdir("programs"))
+        if jax.default_backend() == "gpu":  # TF32, the default there, is too coarse to compare with an oracle
+            jax.config.update("jax_default_matmul_precision", "float32")
 
 
 def pytest_addoption(parser):

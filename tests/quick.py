@@ -5,11 +5,20 @@ included, is compiled in a third of the time and runs more slowly.  What fdl com
 `jit_fully` compiles, and all in the programs that tests start, is compiled as for users.
 """
 
+import contextlib
 import subprocess
 import sys
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-FULL = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+FULL = {
+    "xla_backend_optimization_level": 3,
+    "xla_cpu_use_fusion_emitters": True,
+    "xla_cpu_parallel_codegen_split_count": 32,
+}
 FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
 
 
@@ -22,18 +31,25 @@ def ask_for_quick_compilation(environment) -> None:
         environment["XLA_FLAGS"] = FLAGS
 
 
-def start_compiling(environment) -> None:
-    """Have XLA read the flags, once and for all, and spare them our own programs and the processes started later."""
+def start_compiling(environment, kept) -> None:
+    """Have XLA read the flags, once and for all, and spare them our own programs and the processes started later.
+
+    Programs are kept in the folder `kept`, unless JAX was told another, for the other workers and the runs to come.
+    """
     import jax
 
     from fdl.compile import OPTIONS
 
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    kept = jax.config.jax_compilation_cache_dir or str(kept)
     if environment.get("XLA_FLAGS") == FLAGS:
-        if kept := jax.config.jax_compilation_cache_dir:  # what is compiled quickly is kept for none but ourselves
-            jax.config.update("jax_compilation_cache_dir", f"{kept}/quick")
         jax.jit(lambda: 0)()
         OPTIONS["cpu"] |= FULL
         del environment["XLA_FLAGS"]
+        kept += "/quick"  # for none but ourselves
+    jax.config.update("jax_compilation_cache_dir", kept)
 
 
 def jit_fully(f, **how):
@@ -43,3 +59,15 @@ def jit_fully(f, **how):
     from fdl.compile import OPTIONS
 
     return jax.jit(f, **how, compiler_options=FULL if OPTIONS["cpu"].keys() >= FULL.keys() else None)
+
+
+@contextlib.contextmanager
+def steps_quickly():
+    """What fdl compiles for the first time inside is compiled as quickly as the rest: for tests of what, not of how."""
+    from fdl.compile import OPTIONS
+
+    full = {name: OPTIONS["cpu"].pop(name) for name in FULL if name in OPTIONS["cpu"]}
+    try:
+        yield
+    finally:
+        OPTIONS["cpu"] |= full

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "fdl").rglob("*.py"))
 FLOORS = [
     {"version"},
-    {"checks", "recipe"},
+    {"checks", "recipe", "cache"},
     {"tree"},
     {"compile"},
     {"nn", "losses", "metrics", "optim", "data"},

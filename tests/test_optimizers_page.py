@@ -45,8 +45,8 @@ def test_formulas_name_their_arguments():
 
 
 def test_states_are_counted():
-    assert state("sgd") == "0 per parameter + 1"
-    assert state("adam") == "2 per parameter + 2"
+    assert state("sgd") == "0 per parameter + 0"
+    assert state("adam") == "2 per parameter + 1"
     assert state("adafactor").startswith("0.02 per parameter")
     assert state("shampoo").startswith("4 per parameter")
 

@@ -21,7 +21,10 @@ class Product(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """Adam, or stochastic gradient descent with this momentum where kind is "sgd"."""
+    """Adam, or stochastic gradient descent with this momentum where kind is "sgd".
+
+    "adamw" is Adam as transformers are trained: b2 = 0.95, and a decay of 0.1 of kernels and tables.
+    """
 
     kind: str
     learning_rate: float

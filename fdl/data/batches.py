@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fdl.data.examples import count_examples, named_leaves, take
-from fdl.data.order import indices, permute, steps_per_epoch
+from fdl.data.order import indices, permute, seed_words, steps_per_epoch
 
 
 @jax.tree_util.register_dataclass
@@ -43,6 +43,14 @@ class Batches:
         return f"Batches(size={self.size}, batch={self.batch}, seed={self.seed})"
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class _Resident(Batches):
+    """Batches whose seed is an array too, uint32 (2,), so that one compiled program serves every seed."""
+
+    seed: Any = dataclasses.field(metadata={"static": False})
+
+
 def shuffled(examples: Any, batch: int, seed: int = 0) -> Batches:
     """Batches without replacement, in another order each epoch.
 
@@ -66,10 +74,13 @@ def in_order(examples: Any, batch: int) -> Iterator[tuple[Any, np.ndarray]]:
 
 
 def to_device(batches: Batches) -> Batches:
-    """The same batches with the examples on the default device.  Raises ValueError for integers that would be cut."""
+    """The same batches with examples and seed on the default device, where one program serves every seed.
+
+    Raises ValueError for integers that would be cut.
+    """
     for path, leaf in named_leaves(batches.examples).items():
         _require_fits(path, leaf)
-    return dataclasses.replace(batches, examples=jax.device_put(batches.examples))
+    return _Resident(jax.device_put(batches.examples), batches.batch, jax.device_put(seed_words(batches.seed)))
 
 
 def _slice(examples: Any, start: int, batch: int, size: int) -> tuple[Any, np.ndarray]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fdl.cache import cache_directory
 from fdl.data.files import write_whole
 
 CHUNK = 2**20
@@ -42,12 +43,6 @@ def fetch(name: str, url: str, sha256: str, *, size: int, root: str | os.PathLik
             f"set FDL_DATA to a directory that holds {name}, or copy the file {parts[-1]} into {places[-1].parent}"
         ) from error
     return places[-1]
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept: $XDG_CACHE_HOME/fdl or ~/.cache/fdl."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "fdl"
 
 
 def _places(root: str | os.PathLike | None) -> list[Path]:

@@ -57,7 +57,7 @@ def permute(index: Any, size: int, seed: int | jax.Array = 0, epoch: Any = 0) ->
     """
     steps_per_epoch(size, 1)
     require_integer(index, "index")
-    words = _words(seed)
+    words = seed_words(seed)
     if any(isinstance(value, jax.Array) for value in (index, epoch, words)):
         return _traced(jnp.asarray(index).astype(jnp.uint32), words, jnp.asarray(epoch).astype(jnp.uint32), size)
     with np.errstate(over="ignore"):  # uint32 is meant to wrap, of which NumPy warns for scalars
@@ -112,7 +112,7 @@ def _mix(x: Any) -> Any:
     return x ^ (x >> 16)
 
 
-def _words(seed: Any) -> Any:
+def seed_words(seed: Any) -> Any:
     """The seed as two uint32 words, low and high."""
     if isinstance(seed, int | np.integer):
         if not -(2**63) <= int(seed) < 2**64:

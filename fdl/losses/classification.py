@@ -102,12 +102,21 @@ def _from_probabilities(logits: jax.Array, probs: jax.Array, smoothing: float) -
     return -jnp.sum(probs * log_probs, axis=-1)
 
 
+@jax.custom_jvp
 def pick(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """logits[..., labels], NaN where there is no such class."""
     pick = lambda row, label: row.at[label].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
     for _ in labels.shape:
         pick = jax.vmap(pick)
     return pick(logits, labels)
+
+
+@pick.defjvp
+def _pick_jvp(primals, tangents):
+    # A gather's gradient is an array of zeros to scatter into; by comparison it is melted into what it is added to.
+    (logits, labels), (moved, _) = primals, tangents
+    classes = jax.lax.broadcasted_iota(labels.dtype, logits.shape, logits.ndim - 1)
+    return pick(logits, labels), jnp.sum(jnp.where(classes == labels[..., None], moved, 0), -1)
 
 
 def _at_least_32_bits(labels: ArrayLike) -> jax.Array:

@@ -70,15 +70,19 @@ def parallel(*parts: Part, join: Callable | None = None, **named: Part) -> Layer
 
 
 @layer
-def repeat(part: Part, depth: int) -> Layer:
+def repeat(part: Part, depth: int, *, unroll: int = 1) -> Layer:
     """The part depth times in a row, each time with parameters of its own, as one scan: (x, *rest) -> x of same shape.
 
     Parameters and state are stacked along a leading axis; the compiled program does not grow with depth.
-    The backward pass computes again what is cheap, see `costly`, unless a `remat` in the part says what to keep.
+    On a CPU the backward pass computes again what is cheap, see `costly`, unless a `remat` in the part tells otherwise.
     Further inputs (a mask) reach every repetition unchanged.
+    A turn of the loop holds `unroll` repetitions; with all of them there is no loop, and a GPU need not copy what it
+    keeps for the backward pass into stacks.  It compiles that many times as long.
     """
     if depth < 1:
         raise ValueError(f"depth must be at least 1, got {depth}")
+    if unroll < 1:
+        raise ValueError(f"unroll must be at least 1, got {unroll}")
     part = as_layer(part)
 
     def init(key):
@@ -93,9 +97,10 @@ def repeat(part: Part, depth: int) -> Layer:
             return y, state
 
         keys = None if key is None else _keys(key, depth)
-        return jax.lax.scan(keeping_costly(body, part), x, (params, state, keys), length=depth)
+        turns = params, state, keys
+        return jax.lax.scan(keeping_costly(body, part), x, turns, length=depth, unroll=min(unroll, depth))
 
-    return _around(part, init, apply, lambda part: repeat(part, depth))
+    return _around(part, init, apply, lambda part: repeat(part, depth, unroll=unroll))
 
 
 @layer

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from fdl.compile import on_cpu
 from fdl.nn.layer import Layer
 
 NAMES = """
@@ -32,9 +33,9 @@ def keeping_costly(body: Callable, part: Layer) -> Callable:
     """The body of a loop over this part, which keeps what is `costly` of each turn.
 
     Without this a loop keeps every value that its derivative names, and writes all of them to memory, where a program
-    without a loop computes most of them where they are read.
+    without a loop computes most of them where they are read.  Measured on a CPU, and done there alone.
     """
-    if _says_what_to_keep(part):  # a policy around it would take its place
+    if not on_cpu() or _says_what_to_keep(part):  # a policy around it would take its place
         return body
     return jax.checkpoint(body, policy=costly, prevent_cse=False)
 

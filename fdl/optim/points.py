@@ -1,9 +1,11 @@
 """Points in the space of parameters, as optimizers remember and reach them: in float32 at least."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
-from fdl.optim.transform import Hyper, require_trainable
+from fdl.optim.transform import Hyper, Transform, only, require_trainable, scheduled
 from fdl.tree import Tree, Where, require_like, select, widen
 
 
@@ -34,3 +36,20 @@ def require_params(name: str, updates: Tree, params: Tree) -> None:
     if params is None:
         raise TypeError(f"{name} needs the parameters: call update(updates, opt_state, params)")
     require_like(updates, params, "updates", "parameters", dtypes=False)
+
+
+def beside_params(name: str, change: Callable[..., jax.Array], where: Where, *hypers: Hyper) -> Transform:
+    """The transform of change(update, parameter, step) -> update on the arrays meant; the others pass as they are.
+
+    change sees float32 at least.  It counts its steps if one of the hypers is a schedule.
+    """
+
+    def leaf(step, u, p):
+        wide = widen(u)
+        return change(wide, p.astype(wide.dtype), step).astype(u.dtype)
+
+    def update(updates, params, step):
+        require_params(name, updates, params)
+        return jax.tree.map(lambda u, p: leaf(step, u, p), updates, params)
+
+    return only(scheduled(update, *hypers), where)

@@ -50,7 +50,16 @@ class ScheduledState(NamedTuple):
 
 def stateless(update: Callable[..., Tree]) -> Transform:
     """The transform of update(updates, params) -> updates, which remembers nothing."""
-    return Transform(lambda params: (), lambda updates, state, params=None, **extras: (update(updates, params), state))
+
+    def init(params):
+        require_trainable(params)
+        return ()
+
+    def unchanged(updates, state, params=None, **extras):
+        require_state(state, tuple)
+        return update(updates, params), state
+
+    return Transform(init, unchanged)
 
 
 def leafwise(function: Callable[..., jax.Array]) -> Transform:
@@ -58,11 +67,8 @@ def leafwise(function: Callable[..., jax.Array]) -> Transform:
     return stateless(lambda updates, params: jax.tree.map(function, updates))
 
 
-def scheduled(update: Callable[..., Tree]) -> Transform:
-    """The transform of update(updates, params, step) -> updates, which counts its steps and remembers nothing else.
-
-    It counts for plain numbers too, so that a number can give way to a schedule in the middle of a run.
-    """
+def counting(update: Callable[..., Tree]) -> Transform:
+    """The transform of update(updates, params, step) -> updates, which counts its steps and remembers nothing else."""
 
     def init(params):
         require_trainable(params)
@@ -73,6 +79,16 @@ def scheduled(update: Callable[..., Tree]) -> Transform:
         return update(updates, params, state.step), ScheduledState(state.step + 1)
 
     return Transform(init, counted)
+
+
+def scheduled(update: Callable[..., Tree], *hypers: Hyper) -> Transform:
+    """The transform of update(updates, params, step) -> updates, which counts its steps if a hyper is a schedule.
+
+    Plain numbers need no count, so they cost no state: step is then None.
+    """
+    if any(map(callable, hypers)):
+        return counting(update)
+    return stateless(lambda updates, params: update(updates, params, None))
 
 
 @transform

@@ -27,7 +27,10 @@ def scale_by_learning_rate(learning_rate: Hyper) -> Transform:
     """Turn a direction uphill into a step downhill: updates times -learning_rate."""
     require_number("learning_rate", learning_rate, 0.0)
 
-    return scheduled(lambda updates, params, step: scale(updates, -jnp.asarray(value_at(learning_rate, step), float)))
+    def update(updates, params, step):
+        return scale(updates, -jnp.asarray(value_at(learning_rate, step), float))
+
+    return scheduled(update, learning_rate)
 
 
 @transform

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fdl.cache import keep_programs
 from fdl.data import Batches, prefetch, to_device
 from fdl.train.step import Step
 from fdl.tree import nbytes
@@ -49,6 +50,7 @@ def dispatches(
     step: Step, state: Any, batches: Batches | Callable[[int], Any], steps: int, *, resident: bool | None = None
 ) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
     """The same run, dispatch by dispatch: yields the state so far and the metrics of the steps since the last."""
+    keep_programs()
     if resident is None:
         resident = isinstance(batches, Batches) and nbytes(batches.examples) <= RESIDENT_BYTES
     if not resident:

@@ -91,7 +91,13 @@ def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int 
     take the loss as often as it wants: value_fn(params) is that of the same batch and the same noise.
     With microbatches the batch is taken in that many equal parts, one after the other: see `in_microbatches`.
     Under `optim.scale_loss` the loss is scaled before its gradient is taken, and reported as it was.
+    Raises ValueError for a `TwoPartLoss` in micro-batches: its optimizer takes the curvature of the whole batch.
     """
+    if isinstance(loss_fn, TwoPartLoss) and microbatches != 1:
+        raise ValueError(
+            f"a TwoPartLoss needs its whole batch at once, got microbatches={microbatches}; "
+            "for an optimizer that takes gradients alone pass loss_fn.__call__"
+        )
 
     def loss_of(params, carried, batch, key):
         return _checked(loss_fn(params, carried, batch, key), carried)
@@ -116,7 +122,7 @@ def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int 
         (loss, (carried, metrics)), grads = in_microbatches(gradient, microbatches)(*given)
         grads = jax.tree.map(jnp.conj, grads)  # uphill for complex parameters too; of real ones it is themselves
         extras: dict = {"value": loss, "grad": grads, "value_fn": value_fn}
-        if isinstance(loss_fn, TwoPartLoss) and microbatches == 1:
+        if isinstance(loss_fn, TwoPartLoss):
             extras |= _extras_of_two_parts(loss_fn, state.state, batch, key)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, **extras)
         params = apply_updates(state.params, updates)

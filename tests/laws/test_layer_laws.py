@@ -34,10 +34,12 @@ def made(case):
     return jax.jit(case.layer.init)(KEY)
 
 
-@cache
 def ensemble(case):
-    """Parameters and states of two, along a leading axis."""
-    return jax.jit(jax.vmap(case.layer.init))(jax.random.split(KEY, 2))
+    """Parameters and states of two, along a leading axis, in the shapes in which vmap draws them."""
+    two = jax.tree.map(lambda leaf: np.stack([leaf, (1.5 * leaf).astype(leaf.dtype)]), jax.device_get(made(case)))
+    drawn = jax.eval_shape(jax.vmap(case.layer.init), jax.random.split(KEY, 2))
+    chex.assert_trees_all_equal_shapes_and_dtypes(drawn, two)
+    return two
 
 
 @cache

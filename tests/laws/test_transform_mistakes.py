@@ -47,6 +47,8 @@ BELOW_ONE = {"momentum", "b1", "b2", "b3", "decay", "probability", "shrink", "al
 def numbers_of(name):
     """The parameters that hold a number, or a schedule of one."""
     for parameter in MAKERS[name].values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            continue
         union = typing.get_origin(parameter.annotation) in (typing.Union, types.UnionType)
         kinds = typing.get_args(parameter.annotation) if union else (parameter.annotation,)
         if (float in kinds or int in kinds) and Sequence[int] not in kinds:

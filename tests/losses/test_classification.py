@@ -73,6 +73,13 @@ def test_gradient_is_p_minus_t_in_float32():
     np.testing.assert_allclose(gradient, sigmoid - one_hot, atol=1e-7)
 
 
+def test_the_gradient_scatters_nothing():
+    logits, labels = jnp.ones((4, 5)), jnp.array([0, 1, 2, 7])
+    grad = jax.grad(lambda logits: cross_entropy(logits, labels)[:3].sum())
+    assert "scatter" not in str(jax.make_jaxpr(grad)(logits))
+    assert jnp.isfinite(grad(logits)).all()
+
+
 def test_hessians_are_those_of_the_textbook():
     with jax.enable_x64(True):
         x = jnp.asarray(LOGITS[0])

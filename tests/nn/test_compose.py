@@ -190,6 +190,23 @@ def test_repeat_is_the_loop_it_replaces():
     assert not np.array_equal(params["dense_0"]["kernel"][0], params["dense_0"]["kernel"][1])
 
 
+@pytest.mark.parametrize("unroll", [2, 3, 9])
+def test_repeat_unrolled_is_the_loop(unroll):
+    stacked, unrolled = nn.repeat(block(), 3), nn.repeat(block(), 3, unroll=unroll)
+    params, state = unrolled.init(KEY)
+    jax.tree.map(np.testing.assert_array_equal, stacked.init(KEY), (params, state))
+    x = jax.random.normal(KEY, (8, 4))
+
+    def slopes(model):
+        loss = lambda params: jnp.sum(jnp.sin(model.apply(params, state, x, key=KEY, train=True)[0]))
+        return jax.grad(loss)(params)
+
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, slopes(unrolled), slopes(stacked))
+    jaxpr = jax.make_jaxpr(lambda x: nn.repeat(block(), 3, unroll=3).apply(params, state, x))(x)
+    assert "unroll=3" in str(jaxpr)
+
+
 def test_the_program_of_repeat_does_not_grow_with_depth():
     def size(depth):
         model = nn.repeat(block(), depth)
@@ -206,6 +223,8 @@ def test_repeat_refuses_parts_that_change_the_shape():
         bad.apply(*bad.init(KEY), jnp.ones((2, 4)))
     with pytest.raises(ValueError, match="at least 1, got 0"):
         nn.repeat(nn.relu, 0)
+    with pytest.raises(ValueError, match="unroll must be at least 1, got 0"):
+        nn.repeat(nn.relu, 2, unroll=0)
 
 
 def test_repeat_hands_further_inputs_to_every_repetition():

@@ -1,5 +1,7 @@
 """Runs: the same bits wherever the data lies and wherever the run is cut."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +72,7 @@ def test_any_function_of_the_step_gives_batches():
         train.run(step, state, made, 1, resident=True)
 
 
-def test_a_run_of_any_length_compiles_once():
+def test_a_run_of_any_length_and_seed_compiles_once():
     traces = []
     model = MODELS["mlp"]
 
@@ -85,6 +87,8 @@ def test_a_run_of_any_length_compiles_once():
     compiled = len(traces)
     for count in (1, 30, 2, 300):
         state, _ = train.run(step, state, batches(), count)
+    for seed in (1, 2**40):
+        state, _ = train.run(step, state, dataclasses.replace(batches(), seed=seed), 2)
     assert len(traces) == compiled
 
 

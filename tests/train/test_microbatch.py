@@ -70,6 +70,13 @@ def test_the_parts_make_the_gradient_of_the_whole(count, seed):
     jax.tree.map(close, (loss, metrics["hits"], grads), (whole_loss, whole["hits"], whole_grads))
 
 
+def test_a_loss_in_two_parts_is_not_cut():
+    loss_fn = train.TwoPartLoss(lambda *given: PLAIN(*given), lambda outputs, batch: outputs)
+    with pytest.raises(ValueError, match="needs its whole batch at once, got microbatches=2"):
+        train.make_train_step(loss_fn, optim.hessian_free(), microbatches=2)
+    train.make_train_step(loss_fn.__call__, optim.adam(0.1), microbatches=2)
+
+
 def test_steps_in_parts_are_steps_on_the_whole(agrees):
     batch = batch_of(12)
     whole, metrics = taken(MLP, PLAIN, batch, 1)

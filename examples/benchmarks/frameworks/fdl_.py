@@ -13,6 +13,8 @@ PACKAGES = ("jax",)
 def optimizer_of(task: Task) -> optim.Transform:
     """The optimizer of the workload."""
     kind, learning_rate, momentum = task.workload.optimizer
+    if kind == "adamw":
+        return optim.adamw(learning_rate, b2=0.95, weight_decay=0.1, where=("**/kernel", "**/table"))
     return optim.adam(learning_rate) if kind == "adam" else optim.sgd(learning_rate, momentum)
 
 

@@ -20,6 +20,11 @@ def optimizer_of(model: torch.nn.Module, task: Task) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if kind == "adam":
         return torch.optim.Adam(parameters, learning_rate, fused=True)
+    if kind == "adamw":
+        arrays = [parameter for parameter in parameters if parameter.ndim > 1]
+        rest = [parameter for parameter in parameters if parameter.ndim == 1]
+        groups = [{"params": arrays, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, learning_rate, betas=(0.9, 0.95), fused=True)
     return torch.optim.SGD(parameters, learning_rate, momentum, fused=True)
 
 

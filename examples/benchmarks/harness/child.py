@@ -14,6 +14,8 @@ import traceback
 from importlib.metadata import version
 from pathlib import Path
 
+from examples.benchmarks.harness.children import CPU
+
 
 def main() -> None:
     """Say what was loaded and how long that took, then do as told."""
@@ -22,6 +24,7 @@ def main() -> None:
     parser.add_argument("workload")
     parser.add_argument("task", type=Path)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--suite", required=True, help="the module that holds the workloads")
     parser.add_argument("--write", action="store_true", help="write the task of fdl's first weights, and end")
     options = parser.parse_args()
     channel = os.fdopen(os.dup(1), "w")  # what a library prints must not mix with the answers
@@ -44,15 +47,14 @@ def serve(options: argparse.Namespace, say) -> None:
     import_seconds = time.perf_counter() - start
 
     from examples.benchmarks.harness import task
-    from examples.benchmarks.workloads import WORKLOADS
 
-    workload = WORKLOADS[options.workload]
+    workload = importlib.import_module(options.suite).WORKLOADS[options.workload]
     if options.write:
         from examples.benchmarks.harness.start import write_start
 
-        write_start(options.task, workload)
+        write_start(options.task, workload, options.suite)
         return say(done=True)
-    program = build(framework, workload)(task.read(options.task, workload, compiled=bool(compiled)))
+    program = build(framework, workload, options.suite)(task.read(options.task, workload, compiled=compiled))
     say(import_seconds=import_seconds, versions={name: version(name) for name in driver.PACKAGES})
     for line in sys.stdin:
         units = int(line.removeprefix("run "))
@@ -62,11 +64,11 @@ def serve(options: argparse.Namespace, say) -> None:
         say(**spent, curve=[float(value) for value in curve], peak_bytes=peak_bytes())
 
 
-def build(framework: str, workload):
+def build(framework: str, workload, suite: str = CPU.suite):
     """The function task -> program of this framework: its own file in the workload's folder, or the bare products."""
     if framework in ("numpy", "xla"):
         return importlib.import_module(f"examples.benchmarks.frameworks.{framework}_").build
-    return importlib.import_module(f"examples.benchmarks.workloads.{workload.folder}.{framework}_").build
+    return importlib.import_module(f"{suite}.{workload.folder}.{framework}_").build
 
 
 def peak_bytes() -> int:

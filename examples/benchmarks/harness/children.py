@@ -6,8 +6,19 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[3]
+
+
+class Place(NamedTuple):
+    """The module that holds the workloads, and the variables by which a child finds its device."""
+
+    suite: str
+    variables: dict[str, str]
+
+
+CPU = Place("examples.benchmarks.workloads", {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""})
 
 
 class MissingPeerError(RuntimeError):
@@ -21,16 +32,19 @@ class ChildError(RuntimeError):
 class Child:
     """A framework with its workload in another process, which waits until it is told to run."""
 
-    def __init__(self, framework: str, workload: str, task: Path, threads: int, *, write: bool = False):
+    def __init__(
+        self, framework: str, workload: str, task: Path, threads: int, *, write: bool = False, place: Place = CPU
+    ):
         self.framework = framework
-        arguments = [framework, workload, str(task), "--threads", str(threads), *(["--write"] if write else [])]
+        arguments = [framework, workload, str(task), "--threads", str(threads), "--suite", place.suite]
+        arguments += ["--write"] if write else []
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed by __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-m", "examples.benchmarks.harness.child", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=environment(threads),
+            env=environment(threads) | place.variables,
             cwd=ROOT,
             text=True,
         )
@@ -76,4 +90,4 @@ def environment(threads: int) -> dict[str, str]:
     pools = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), count)
     fresh = {"JAX_ENABLE_COMPILATION_CACHE": "false", "TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}
     search = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return os.environ | pools | fresh | {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": search}
+    return os.environ | pools | fresh | {"PYTHONPATH": search}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from examples.benchmarks.harness.agree import TOLERANCE, worst_errors
-from examples.benchmarks.harness.children import Child
+from examples.benchmarks.harness.children import CPU, Child, Place
 from examples.benchmarks.workload import Workload
 
 LIMITS = ("numpy", "xla")
@@ -32,7 +32,7 @@ def measure(
     """What came out, as JSON.  Raises MissingPeerError, ChildError or DisagreementError before any time is taken."""
     with agreed(name, workload, (*peers, *LIMITS), effort.threads) as (children, found, worst):
         say(f"{name}: the losses agree, {', '.join(f'{peer} {error:.0e}' for peer, error in worst.items())}")
-        _take_turns(children, found, effort)
+        take_turns(children, found, effort)
     return {
         "workload": name,
         "title": workload.title,
@@ -48,25 +48,34 @@ def measure(
 
 
 @contextmanager
-def agreed(name: str, workload: Workload, others: Sequence[str], threads: int) -> Iterator[tuple[dict, dict, dict]]:
+def agreed(
+    name: str,
+    workload: Workload,
+    others: Sequence[str],
+    threads: int,
+    *,
+    place: Place = CPU,
+    tolerance: float = TOLERANCE,
+) -> Iterator[tuple[dict, dict, dict]]:
     """Children of fdl and the others, what each said of its start, and the worst error of each peer.
 
     They start one after the other, so that none slows the import or the compilation of another.
     """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         task = Path(folder) / "task.npz"
-        with Child("fdl", name, task, threads, write=True) as writer:
+        with Child("fdl", name, task, threads, write=True, place=Place(place.suite, CPU.variables)) as writer:
             writer.answer()
         children, found = {}, {}
         for other in ("fdl", *others):
-            children[other] = stack.enter_context(Child(other, name, task, threads))
+            children[other] = stack.enter_context(Child(other, name, task, threads, place=place))
             found[other] = children[other].answer()
         for other, child in children.items():
             first = child.run(1)
             rest = child.run(workload.curve - 1)["curve"] if workload.curve > 1 else []
             found[other] |= {"first_seconds": first["seconds"], "curve": first["curve"] + rest}
         curves = {other: found[other].pop("curve") for other in found}
-        yield children, found, worst_errors({other: curve for other, curve in curves.items() if other not in LIMITS})
+        peers = {other: curve for other, curve in curves.items() if other not in LIMITS}
+        yield children, found, worst_errors(peers, tolerance=tolerance)
 
 
 def compared(found: dict, peers: Sequence[str]) -> dict:
@@ -86,7 +95,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"low": low, "median": median, "high": high}
 
 
-def _take_turns(children: dict[str, Child], found: dict, effort: Effort) -> None:
+def take_turns(children: dict[str, Child], found: dict, effort: Effort) -> None:
     """Each child for about as long as the others, in an order that turns by one from round to round."""
     names = list(children)
     units = {name: _units(child, effort.seconds) for name, child in children.items()}

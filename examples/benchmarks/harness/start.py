@@ -7,18 +7,19 @@ import jax
 import numpy as np
 
 from examples.benchmarks.harness import task
+from examples.benchmarks.harness.children import CPU
 from examples.benchmarks.workload import Workload
 from fdl import data, tree
 
 OFF = 0.01
 
 
-def write_start(path: Path, workload: Workload) -> None:
+def write_start(path: Path, workload: Workload, suite: str = CPU.suite) -> None:
     """Write it to a file.
 
     Every leaf is moved a little off its first value, so that one which a peer mapped to the wrong place shows.
     """
-    file = importlib.import_module(f"examples.benchmarks.workloads.{workload.folder}.fdl_")
+    file = importlib.import_module(f"{suite}.{workload.folder}.fdl_")
     rng = np.random.default_rng(0)
     params, _ = file.model(**workload.sizes).init(jax.random.key(0))
     off = lambda leaf: np.asarray(leaf) + OFF * rng.standard_normal(leaf.shape, np.float32)

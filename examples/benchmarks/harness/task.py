@@ -16,13 +16,16 @@ Program: TypeAlias = Callable[[int], list[float]]
 
 @dataclass(frozen=True)
 class Task:
-    """A workload with its arrays.  Weights are by the paths of fdl, in its layouts; order is (steps, batch) rows."""
+    """A workload with its arrays.  Weights are by the paths of fdl, in its layouts; order is (steps, batch) rows.
+
+    compiled is what follows the dot in the name of the framework: "compile" for "torch.compile".
+    """
 
     workload: Workload
     weights: Arrays
     examples: Arrays
     order: np.ndarray
-    compiled: bool = False
+    compiled: str = ""
 
     @property
     def batches(self) -> list[Arrays]:
@@ -64,7 +67,7 @@ def write(path: Path, weights: Mapping[str, np.ndarray], examples: Arrays, order
     np.savez(path, order=order, **named)  # pyright: ignore[reportArgumentType]
 
 
-def read(path: Path, workload: Workload, *, compiled: bool = False) -> Task:
+def read(path: Path, workload: Workload, *, compiled: str = "") -> Task:
     """The task of this file."""
     with np.load(path) as file:
         group = lambda name: {key.removeprefix(f"{name}/"): file[key] for key in file if key.startswith(f"{name}/")}

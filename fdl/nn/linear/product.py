@@ -4,9 +4,15 @@ An optimization_barrier stops XLA from undoing the form; tangents are written so
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from fdl.compile import on_cpu
 
 
 def times(x: jax.Array, kernel: jax.Array, *, plain: bool = False) -> jax.Array:
@@ -26,19 +32,20 @@ def _times(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x @ kernel
 
 
-@_times.defjvp
 def _times_jvp(primals, tangents):
     """The gradient of the kernel, x^T g, with the narrower of the two turned, where rows outnumber its columns."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    rows, (in_dim, out_dim) = x.shape[0], kernel.shape
-    on_cpu = jax.default_backend() == "cpu"
-    if on_cpu and out_dim < min(rows, in_dim):
-        change = lax.dot_general(x, lax.optimization_barrier(dkernel.T), (((1,), (1,)), ((), ())))
-    elif on_cpu and in_dim < rows:
-        change = lax.dot_general(lax.optimization_barrier(x.T), dkernel, (((0,), (0,)), ((), ())))
-    else:
-        change = x @ dkernel
-    return x @ kernel, dx @ kernel + change
+
+    def by_kernel(dkernel):
+        rows, (in_dim, out_dim) = x.shape[0], kernel.shape
+        if on_cpu() and out_dim < min(rows, in_dim):
+            return lax.dot_general(x, lax.optimization_barrier(dkernel.T), (((1,), (1,)), ((), ())))
+        if on_cpu() and in_dim < rows:
+            return lax.dot_general(lax.optimization_barrier(x.T), dkernel, (((0,), (0,)), ((), ())))
+        return x @ dkernel
+
+    y = x @ kernel
+    return y, _sum(y, (dx, lambda dx: dx @ kernel), (dkernel, by_kernel))
 
 
 @jax.custom_jvp
@@ -51,10 +58,23 @@ def recur(h: jax.Array, kernel: jax.Array) -> jax.Array:
     return h @ kernel
 
 
-@recur.defjvp
 def _recur_jvp(primals, tangents):
     (h, kernel), (dh, dkernel) = primals, tangents
-    if jax.default_backend() != "cpu":
-        return h @ kernel, dh @ kernel + h @ dkernel
-    turned = lax.optimization_barrier(kernel.T)
-    return h @ kernel, lax.dot_general(dh, turned, (((1,), (1,)), ((), ()))) + h @ dkernel
+
+    def by_h(dh):
+        if not on_cpu():
+            return dh @ kernel
+        return lax.dot_general(dh, lax.optimization_barrier(kernel.T), (((1,), (1,)), ((), ())))
+
+    y = h @ kernel
+    return y, _sum(y, (dh, by_h), (dkernel, lambda dkernel: h @ dkernel))
+
+
+def _sum(like: jax.Array, *terms: tuple[Any, Callable]) -> jax.Array:
+    """The sum of product(tangent) over those tangents that are not known to be zero: of data, of frozen kernels."""
+    products = [product(tangent) for tangent, product in terms if not isinstance(tangent, SymbolicZero)]
+    return sum(products[1:], products[0]) if products else jnp.zeros_like(like)
+
+
+_times.defjvp(_times_jvp, symbolic_zeros=True)
+recur.defjvp(_recur_jvp, symbolic_zeros=True)

@@ -27,6 +27,11 @@ def attend_fused(
     _require_expressible(query, key, value, causal=causal, window=window, scale=scale, **absent)
     batch, time, heads, _ = query.shape
     logits_shape = batch, heads, time, key.shape[1]
+    sees = None
+    if where is not None:
+        near = sliding_window_mask(time, window or time, key.shape[1]) if causal else True
+        sees = jnp.any(where & near, axis=3, keepdims=True)
+        where = where | ~sees  # a row of nothing is NaN in cuDNN's backward pass, and reaches the gradients of all keys
     y = jax.nn.dot_product_attention(
         query,
         key,
@@ -38,11 +43,7 @@ def attend_fused(
         local_window_size=None if window is None else (window - 1, 0),
         implementation="cudnn",
     )
-    if where is None:
-        return y
-    near = sliding_window_mask(time, window or time, key.shape[1]) if causal else True
-    sees = jnp.broadcast_to(jnp.any(where & near, axis=3), (batch, heads, time))
-    return jnp.where(jnp.moveaxis(sees, 1, 2)[..., None], y, 0)  # cuDNN gives a row of nothing the mean of all values
+    return y if sees is None else jnp.where(jnp.moveaxis(jnp.broadcast_to(sees, (*logits_shape[:3], 1)), 1, 2), y, 0)
 
 
 def _require_expressible(query, key, value, *, causal, window, scale, offset, segments, slopes, softcap) -> None:

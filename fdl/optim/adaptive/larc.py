@@ -1,22 +1,12 @@
 """LARC: LARS as a brake, never faster than the learning rate."""
 
-import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import scale
-from fdl.optim.points import require_params
-from fdl.optim.transform import (
-    Hyper,
-    ScheduledState,
-    Transform,
-    chain,
-    require_constant,
-    require_number,
-    transform,
-    value_at,
-)
+from fdl.optim.points import beside_params
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_number, transform, value_at
 from fdl.optim.velocity import accumulate, scale_by_learning_rate
-from fdl.tree import Where, norm, select, widen
+from fdl.tree import Where, norm
 
 
 @transform
@@ -32,27 +22,15 @@ def scale_by_larc(
     require_constant("coefficient", coefficient, 0.0)
     require_constant("weight_decay", weight_decay, 0.0)
 
-    def init(params):
-        select(params, where)
-        return ScheduledState(jnp.zeros((), jnp.int32))
+    def brake(u, p, step):
+        size, length = norm(p), norm(u)
+        known = (size > 0) & (length > 0)
+        own = coefficient * size / jnp.where(length == 0, 1, length + weight_decay * size)
+        rate = jnp.asarray(value_at(learning_rate, step), own.dtype)
+        slow = scale(u + weight_decay * p, jnp.minimum(1, own / jnp.where(rate == 0, 1, rate)))
+        return jnp.where(known, slow, u)
 
-    def update(updates, state, params=None, **extras):
-        require_params("scale_by_larc", updates, params)
-        rate = jnp.asarray(value_at(learning_rate, state.step), float)
-
-        def brake(meant, u, p):
-            if not meant:
-                return u
-            size, length = norm(p), norm(u)
-            own = coefficient * size / jnp.where(length == 0, 1, length + weight_decay * size)
-            known = (size > 0) & (length > 0)
-            wide = widen(u) + weight_decay * p.astype(widen(u).dtype)
-            slow = scale(wide, jnp.minimum(1, own / jnp.where(rate == 0, 1, rate).astype(own.dtype)))
-            return jnp.where(known, slow, widen(u)).astype(u.dtype)
-
-        return jax.tree.map(brake, select(params, where), updates, params), ScheduledState(state.step + 1)
-
-    return Transform(init, update)
+    return beside_params("scale_by_larc", brake, where, learning_rate)
 
 
 @transform

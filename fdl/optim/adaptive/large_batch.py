@@ -4,7 +4,6 @@ Where a norm is 0 the ratio of two norms says nothing: it counts as 1.
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -12,8 +11,9 @@ import jax.numpy as jnp
 
 from fdl.optim.adaptive.running import BELOW_ONE, over_root
 from fdl.optim.leaves import moments, require_real
+from fdl.optim.points import beside_params
 from fdl.optim.transform import Transform, require_constant, transform
-from fdl.tree import Tree, Where, norm, require_like, select, widen
+from fdl.tree import Tree, Where, norm
 
 
 class NovoGradState(NamedTuple):
@@ -35,11 +35,10 @@ def scale_by_trust_ratio(
     require_constant("low", low, 0.0)
     require_constant("high", high, low)
 
-    def rescale(u, p):
-        top, bottom = jnp.clip(norm(p), low, high), norm(u)
-        return widen(u) * _ratio(coefficient * top, bottom).astype(widen(u).dtype)
+    def rescale(u, p, step):
+        return u * _ratio(coefficient * jnp.clip(norm(p), low, high), norm(u)).astype(u.dtype)
 
-    return _where(rescale, where, "scale_by_trust_ratio")
+    return beside_params("scale_by_trust_ratio", rescale, where)
 
 
 @transform
@@ -52,13 +51,12 @@ def scale_by_lars(coefficient: float = 1e-3, *, weight_decay: float = 0.0, where
     require_constant("coefficient", coefficient, 0.0)
     require_constant("weight_decay", weight_decay, 0.0)
 
-    def rescale(u, p):
-        u, p = widen(u), p.astype(widen(u).dtype)
+    def rescale(u, p, step):
         size = norm(p)
         rate = _ratio(coefficient * size, norm(u) + weight_decay * size)
         return rate.astype(u.dtype) * (u + weight_decay * p)
 
-    return _where(rescale, where, "scale_by_lars")
+    return beside_params("scale_by_lars", rescale, where)
 
 
 @transform
@@ -89,20 +87,3 @@ def scale_by_novograd(b2: float = 0.98, eps: float = 1e-8) -> Transform:
 def _ratio(top: jax.Array, bottom: jax.Array) -> jax.Array:
     known = (top > 0) & (bottom > 0)
     return jnp.where(known, top / jnp.where(known, bottom, 1), 1)
-
-
-def _where(rescale: Callable[..., jax.Array], where: Where, name: str) -> Transform:
-    """The transform of rescale(update, parameter) -> update on the arrays meant; the others pass."""
-
-    def init(params):
-        select(params, where)
-        return ()
-
-    def update(updates, state, params=None, **extras):
-        if params is None:
-            raise TypeError(f"{name} needs the parameters: call update(updates, opt_state, params)")
-        require_like(updates, params, "updates", "parameters", dtypes=False)
-        change = lambda meant, u, p: rescale(u, p).astype(u.dtype) if meant else u
-        return jax.tree.map(change, select(params, where), updates, params), state
-
-    return Transform(init, update)

@@ -4,12 +4,11 @@ In front of an adaptive direction it is an L2 penalty, whose gradient is rescale
 decoupled.  https://arxiv.org/abs/1711.05101
 """
 
-import jax
 import jax.numpy as jnp
 
-from fdl.optim.leaves import widen
-from fdl.optim.transform import Hyper, ScheduledState, Transform, require_number, scheduled, transform, value_at
-from fdl.tree import Where, require_like, select
+from fdl.optim.points import beside_params
+from fdl.optim.transform import Hyper, Transform, require_number, transform, value_at
+from fdl.tree import Where
 
 
 @transform
@@ -20,20 +19,7 @@ def add_weight_decay(weight_decay: Hyper, where: Where = "**/kernel") -> Transfo
     """
     require_number("weight_decay", weight_decay, 0.0)
 
-    def init(params):
-        select(params, where)
-        return ScheduledState(jnp.zeros((), jnp.int32))
+    def add(u, p, step):
+        return u + jnp.asarray(value_at(weight_decay, step), u.dtype) * p
 
-    def update(updates, params, step):
-        if params is None:
-            raise TypeError("add_weight_decay needs the parameters: call update(updates, opt_state, params)")
-        require_like(updates, params, "updates", "parameters", dtypes=False)
-        rate = jnp.asarray(value_at(weight_decay, step), float)
-
-        def add(meant, u, p):
-            wide = widen(u)
-            return (wide + rate.astype(wide.dtype) * p.astype(wide.dtype)).astype(u.dtype) if meant else u
-
-        return jax.tree.map(add, select(params, where), updates, params)
-
-    return Transform(init, scheduled(update).update)
+    return beside_params("add_weight_decay", add, where, weight_decay)

@@ -11,20 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.leaves import moments, require_real
-from fdl.optim.transform import (
-    Hyper,
-    Transform,
-    chain,
-    only,
-    require_constant,
-    require_number,
-    scheduled,
-    transform,
-    value_at,
-)
+from fdl.optim.points import beside_params
+from fdl.optim.transform import Hyper, Transform, chain, require_constant, require_number, transform, value_at
 from fdl.optim.velocity import scale_by_learning_rate
 from fdl.recipe import Function, recipe
-from fdl.tree import Tree, Where, require_like, widen
+from fdl.tree import Tree, Where, require_like
 
 Proximal = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -60,19 +51,10 @@ def proximal_step(penalty: Proximal, step_size: Hyper, where: Where = "**/kernel
     """Change updates so that parameter + update is its proximal point; behind the learning rate, which is step_size."""
     require_number("step_size", step_size, 0.0)
 
-    def update(updates, params, step):
-        if params is None:
-            raise TypeError("proximal_step needs the parameters: call update(updates, opt_state, params)")
-        require_like(updates, params, "updates", "parameters", dtypes=False)
-        size = jnp.asarray(value_at(step_size, step), float)
+    def move(u, p, step):
+        return penalty(p + u, jnp.asarray(value_at(step_size, step), u.dtype)) - p
 
-        def move(update, param):
-            wide = widen(param)
-            return (penalty(wide + update.astype(wide.dtype), size.astype(wide.dtype)) - wide).astype(update.dtype)
-
-        return jax.tree.map(move, updates, params)
-
-    return only(scheduled(update), where)
+    return beside_params("proximal_step", move, where, step_size)
 
 
 @transform

@@ -1,10 +1,10 @@
 """Weight decay as a proximal step: the parameters are divided after the update, not shrunk before it."""
 
-import jax
 import jax.numpy as jnp
 
-from fdl.optim.transform import Hyper, ScheduledState, Transform, require_number, scheduled, transform, value_at
-from fdl.tree import Where, require_like, select, widen
+from fdl.optim.points import beside_params
+from fdl.optim.transform import Hyper, Transform, require_number, transform, value_at
+from fdl.tree import Where
 
 
 @transform
@@ -16,20 +16,8 @@ def divide_weights(weight_decay: Hyper, learning_rate: Hyper, where: Where = "**
     require_number("weight_decay", weight_decay, 0.0)
     require_number("learning_rate", learning_rate, 0.0)
 
-    def init(params):
-        select(params, where)
-        return ScheduledState(jnp.zeros((), jnp.int32))
+    def divide(u, p, step):
+        rate = jnp.asarray(value_at(learning_rate, step), u.dtype) * jnp.asarray(value_at(weight_decay, step), u.dtype)
+        return (u - rate * p) / (1 + rate)
 
-    def update(updates, params, step):
-        if params is None:
-            raise TypeError("divide_weights needs the parameters: call update(updates, opt_state, params)")
-        require_like(updates, params, "updates", "parameters", dtypes=False)
-        rate = jnp.asarray(value_at(learning_rate, step), float) * jnp.asarray(value_at(weight_decay, step), float)
-
-        def divide(meant, u, p):
-            wide, own = widen(u), rate.astype(widen(u).dtype)
-            return ((wide - own * p.astype(wide.dtype)) / (1 + own)).astype(u.dtype) if meant else u
-
-        return jax.tree.map(divide, select(params, where), updates, params)
-
-    return Transform(init, scheduled(update).update)
+    return beside_params("divide_weights", divide, where, weight_decay, learning_rate)

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 
 from fdl.optim.constraints.project import Axes
 from fdl.optim.leaves import scale
-from fdl.optim.transform import Hyper, Transform, only, require_constant, require_number, scheduled, transform, value_at
-from fdl.tree import Tree, Where, norm, require_like, widen
+from fdl.optim.points import beside_params
+from fdl.optim.transform import Hyper, Transform, require_constant, require_number, scheduled, transform, value_at
+from fdl.tree import Tree, Where, norm
 
 
 @transform
@@ -25,14 +26,18 @@ def clip_by_value(limit: Hyper = 1.0) -> Transform:
         high = jnp.asarray(value_at(limit, step))
         return jax.tree.map(lambda u: jnp.clip(u, -high.astype(u.dtype), high.astype(u.dtype)), updates)
 
-    return scheduled(update)
+    return scheduled(update, limit)
 
 
 @transform
 def clip_by_norm(limit: Hyper) -> Transform:
     """Every array whose norm exceeds the limit, scaled down to it."""
     require_number("limit", limit, 0.0)
-    return scheduled(lambda updates, params, step: jax.tree.map(lambda u: _shrink(u, value_at(limit, step)), updates))
+
+    def update(updates, params, step):
+        return jax.tree.map(lambda u: _shrink(u, value_at(limit, step)), updates)
+
+    return scheduled(update, limit)
 
 
 @transform
@@ -43,14 +48,14 @@ def clip_by_block_rms(limit: Hyper = 1.0) -> Transform:
     def update(updates, params, step):
         return jax.tree.map(lambda u: _shrink(u, value_at(limit, step) * math.sqrt(u.size)), updates)
 
-    return scheduled(update)
+    return scheduled(update, limit)
 
 
 @transform
 def clip_by_global_norm(limit: Hyper) -> Transform:
     """All arrays by one factor, where the norm of all together exceeds the limit.  https://arxiv.org/abs/1211.5063"""
     require_number("limit", limit, 0.0)
-    return scheduled(lambda updates, params, step: _shrink(updates, value_at(limit, step)))
+    return scheduled(lambda updates, params, step: _shrink(updates, value_at(limit, step)), limit)
 
 
 @transform
@@ -66,21 +71,12 @@ def adaptive_clip(
     require_number("limit", limit, 0.0)
     require_constant("eps", eps, 0.0)
 
-    def update(updates, params, step):
-        if params is None:
-            raise TypeError("adaptive_clip needs the parameters: call update(updates, opt_state, params)")
-        require_like(updates, params, "updates", "parameters", dtypes=False)
+    def shrink(u, p, step):
+        size = unit_norms(u, axis)
+        most = jnp.maximum(unit_norms(p, axis), eps)
+        return u * _factor(size, jnp.asarray(value_at(limit, step), size.dtype) * most).astype(u.dtype)
 
-        def shrink(u, p):
-            wide = widen(u)
-            size = unit_norms(wide, axis)
-            most = jnp.maximum(unit_norms(widen(p), axis), eps).astype(size.dtype)
-            factor = _factor(size, jnp.asarray(value_at(limit, step), size.dtype) * most)
-            return (wide * factor.astype(wide.dtype)).astype(u.dtype)
-
-        return jax.tree.map(shrink, updates, params)
-
-    return only(scheduled(update), where)
+    return beside_params("adaptive_clip", shrink, where, limit)
 
 
 def unit_norms(x: jax.Array, axis: Axes = None) -> jax.Array:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.optim.schedules.standard import inverse_time
-from fdl.optim.transform import Hyper, Transform, require_number, require_whole, scheduled, transform, value_at
+from fdl.optim.transform import Hyper, Transform, counting, require_number, require_whole, transform, value_at
 from fdl.tree import Tree, map_with_path, widen
 
 
@@ -28,7 +28,7 @@ def add_noise(variance: Hyper = inverse_time(0.01, power=0.55), seed: int = 0) -
 
         return jax.tree.map(noisy, leaf_keys(updates, "add_noise", seed, step), updates)
 
-    return scheduled(update)
+    return counting(update)
 
 
 def leaf_keys(tree: Tree, stream: str, seed: int, step: jax.Array) -> Tree:

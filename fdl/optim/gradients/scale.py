@@ -12,7 +12,11 @@ from fdl.tree import Tree
 def scale_by(factor: Hyper) -> Transform:
     """Updates times a number or a schedule.  `scale_by_learning_rate` also turns them downhill."""
     require_number("factor", factor)
-    return scheduled(lambda updates, params, step: scale(updates, jnp.asarray(value_at(factor, step), float)))
+
+    def update(updates, params, step):
+        return scale(updates, jnp.asarray(value_at(factor, step), float))
+
+    return scheduled(update, factor)
 
 
 def scale_gradient(x: Tree, factor: float | jax.Array) -> Tree:

@@ -15,10 +15,10 @@ from fdl.optim.points import decayed, require_params
 from fdl.optim.transform import (
     Hyper,
     Transform,
+    counting,
     require_constant,
     require_fit,
     require_number,
-    scheduled,
     transform,
     value_at,
 )
@@ -58,7 +58,7 @@ def polyak_sgd(learning_rate: Hyper = 1.0, f_star: Hyper = 0.0, *, scaling: floa
         rate = jnp.minimum(most, gap / _positive(scaling * size * size))
         return counted.update(scale(updates, -rate), state, params)
 
-    counted = scheduled(lambda updates, params, step: updates)
+    counted = counting(lambda updates, params, step: updates)
     return Transform(counted.init, update)
 
 

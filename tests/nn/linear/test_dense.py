@@ -1,4 +1,4 @@
-"""dense, maxout, embedding, parameter against torch and closed forms."""
+"""dense, maxout, embedding, unembed, parameter against torch and closed forms."""
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,30 @@ def test_embedding_equals_torch(agrees):
         np.array([[4, 0, 6], [4, 1, 4]]),
         RNG.normal(size=(7, 3)),
     )
+
+
+def test_gradients_of_a_16_bit_embedding_are_summed_in_float32():
+    layer, tokens = nn.embedding(3, 2), jnp.ones((1000,), jnp.int32)
+    table = jnp.ones((3, 2), jnp.bfloat16)
+    slope = jax.grad(lambda table: layer.apply({"table": table}, {}, tokens)[0].sum(dtype=jnp.float32))(table)
+    assert slope.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(slope.astype(jnp.float32), [[0, 0], [1000, 1000], [0, 0]])
+
+
+def test_unembed_equals_torch(agrees):
+    torch = pytest.importorskip("torch")
+    table = RNG.normal(size=(7, 5))
+    agrees.torch("nn.unembed", nn.unembed, torch.nn.functional.linear, X, table)
+    h, rows = jnp.asarray(X, jnp.bfloat16), jnp.asarray(table, jnp.bfloat16)
+    slopes = jax.grad(lambda h, rows: jnp.sin(nn.unembed(h, rows)).sum(dtype=jnp.float32), (0, 1))(h, rows)
+    wide = jax.grad(lambda h, rows: jnp.sin(h @ rows.T).sum(), (0, 1))(*map(jnp.float32, (h, rows)))
+    agrees.values("nn.unembed, bfloat16", "float32", slopes, wide, most=3e-2)
+    assert nn.unembed(h, rows).shape == (4, 2, 7)
+
+
+def test_unembed_refuses_a_kernel():
+    with pytest.raises(ShapeError, match=r"table .*\(vocab, dim\)"):
+        nn.unembed(jnp.ones((2, 5)), jnp.ones((5, 7)))
 
 
 def test_maxout_is_relu_and_the_lectures_leaky_relu_where_its_pieces_are():

@@ -1,0 +1,60 @@
+"""Compiled programs are kept by runs, and by nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = """
+import jax, jax.numpy as jnp
+counted = []
+jax.monitoring.register_event_listener(lambda name, **how: counted.append(name))
+from fdl import optim, train
+jax.jit(lambda x: jnp.linalg.svd(x))(jnp.ones((3, 3)))
+assert not counted or not any("cache_misses" in name for name in counted), counted
+def loss_fn(params, state, batch, key):
+    return jnp.sum(jnp.tanh(params["w"] @ batch)), (state, {})
+step = train.make_train_step(loss_fn, optim.adam(0.1))
+state = train.init_state(lambda key: ({"w": jax.random.normal(key, (4, 4))}, {}), optim.adam(0.1))
+state, _ = train.run(step, state, lambda k: jnp.ones(4), 20)
+print(sum(name.endswith("cache_hits") for name in counted), state.params["w"].tobytes().hex())
+"""
+
+
+def run_in(home, **environment):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(home), **environment}
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", RUN], env=environment, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.fixture(autouse=True)
+def told_nothing(monkeypatch):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_second_run_finds_its_programs_and_ends_with_the_same_bits(tmp_path):
+    first, second = run_in(tmp_path), run_in(tmp_path)
+    assert int(first[0]) == 0
+    assert int(second[0]) >= 1
+    assert second[1] == first[1]
+    assert (tmp_path / "fdl" / "programs").stat().st_mode & 0o077 == 0
+
+
+def test_what_jax_was_told_stands(tmp_path):
+    run_in(tmp_path, JAX_ENABLE_COMPILATION_CACHE="0")
+    run_in(tmp_path, JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"))
+    assert not (tmp_path / "fdl").exists()
+    assert (tmp_path / "mine").exists()
+
+
+def test_a_folder_that_others_may_write_is_not_used(tmp_path):
+    folder = tmp_path / "fdl" / "programs"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    run_in(tmp_path)
+    assert not list(folder.iterdir())
