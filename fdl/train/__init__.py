@@ -9,6 +9,7 @@ from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
 from fdl.train.state import TrainState, init_state
 from fdl.train.step import Step, TwoPartLoss, make_train_step
+from fdl.train.sweep import init_sweep, run_of, swept
 
 __all__ = [
     "TrainState",
@@ -18,6 +19,9 @@ __all__ = [
     "TwoPartLoss",
     "in_microbatches",
     "run",
+    "init_sweep",
+    "swept",
+    "run_of",
     "fit",
     "EarlyStopping",
     "History",

@@ -89,6 +89,9 @@ def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Iterator[t
 
 
 def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
-    if "loss" in metrics and not np.isfinite(metrics["loss"]).all():
-        at = int(np.argmin(np.isfinite(metrics["loss"])))
-        raise NonFiniteError(first + at, {name: float(rows[at]) for name, rows in metrics.items() if rows.ndim == 1})
+    if "loss" not in metrics:
+        return
+    finite = np.isfinite(metrics["loss"]).reshape(len(metrics["loss"]), -1).any(-1)  # of a sweep: in one run at least
+    if not finite.all():
+        at = int(np.argmin(finite))
+        raise NonFiniteError(first + at, {name: float(np.mean(rows[at])) for name, rows in metrics.items() if rows.ndim <= 2})

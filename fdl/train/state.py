@@ -22,11 +22,12 @@ class TrainState(NamedTuple):
 
 def init_state(init: Callable[[jax.Array], tuple[Tree, Tree]], optimizer: Transform, seed: int = 0) -> TrainState:
     """The state before the first step: a pure function of the seed.  `init(key) -> (params, state)`: model.init."""
-
-    def make(key):
-        init_key, run_key = jax.random.split(key)
-        params, state = init(init_key)
-        return TrainState(jnp.zeros((), jnp.int32), run_key, params, state, optimizer.init(params))
-
     # Inside jit every leaf gets a buffer of its own, which donation needs.
-    return jax.jit(make)(jax.random.key(seed))
+    return jax.jit(lambda key: first_state(init, optimizer, key))(jax.random.key(seed))
+
+
+def first_state(init: Callable[[jax.Array], tuple[Tree, Tree]], optimizer: Transform, key: jax.Array) -> TrainState:
+    """The same of a key, inside a transformation."""
+    init_key, run_key = jax.random.split(key)
+    params, state = init(init_key)
+    return TrainState(jnp.zeros((), jnp.int32), run_key, params, state, optimizer.init(params))

@@ -1,4 +1,4 @@
-"""In fdl: the learning rate in the state, the step under vmap."""
+"""In fdl: learning rates in the state, one for each run."""
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,9 @@ def build(task):
         return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
 
     optimizer = optim.hyper(optim.adam(), "learning_rate")
-    first = train.init_state(net.init, optimizer)
-    own = train.TrainState(step=None, key=None, params=0, state=0, opt_state=0)  # which parts each run has for itself
-    step = train.Step(jax.vmap(train.make_train_step(loss_fn, optimizer).pure, (own, None), (own, 0)))
-    state = first._replace(
-        params=jax.tree.map(lambda leaf: jnp.stack([leaf] * COUNT), params_of(task)),
-        opt_state=jax.vmap(lambda rate: optim.set_hyper(first.opt_state, learning_rate=rate))(jnp.array(RATES)),
-    )
+    step = train.swept(train.make_train_step(loss_fn, optimizer))
+    state = train.init_sweep(net.init, optimizer, seeds=[0] * COUNT, learning_rate=RATES)
+    state = state._replace(params=jax.tree.map(lambda leaf: jnp.stack([leaf] * COUNT), params_of(task)))
     batches = data.to_device(data.shuffled(task.examples, batch=task.workload.batch))
 
     def run(steps):

@@ -1,0 +1,51 @@
+"""Many runs at once: seeds and hyper-parameters along an axis of the state, one program for all."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from fdl.checks import ShapeError
+from fdl.optim import Transform, set_hyper
+from fdl.train.state import TrainState, first_state
+from fdl.train.step import Step
+from fdl.tree import Tree
+
+APART = TrainState(step=None, key=0, params=0, state=0, opt_state=0)  # type: ignore[arg-type]  the axes of the runs
+
+
+def init_sweep(
+    init: Callable[[jax.Array], tuple[Tree, Tree]],
+    optimizer: Transform,
+    seeds: Sequence[int],
+    **values: Sequence[float] | jax.Array,
+) -> TrainState:
+    """The states of as many runs as there are seeds, run i at index i of every leaf; they share the count of steps.
+
+    values are hyper-parameters by name, one for each run, of those that `optim.hyper` moved into the optimizer's state.
+    Run i starts as `init_state` with its seed.  Raises ShapeError for a wrong number of values, TreeError for a name
+    that the state does not hold.
+    """
+    for name, each in values.items():
+        if len(each) != len(seeds):
+            raise ShapeError(f"{name} must have a value for each of the {len(seeds)} seeds, got {len(each)}")
+
+    def make(seed, values):
+        return set_hyper(first_state(init, optimizer, jax.random.key(seed)), **values)
+
+    arrays = {name: jnp.asarray(each, float) for name, each in values.items()}
+    state = jax.jit(jax.vmap(make))(jnp.asarray(seeds, jnp.int32), arrays)
+    return state._replace(step=jnp.zeros((), jnp.int32))
+
+
+def swept(step: Step) -> Step:
+    """The step of all runs of a sweep at once, all on the same batch; every metric has an axis of runs, (runs,).
+
+    `run` takes it like any other step.  A run that diverges does not stop the others: its loss is NaN from there on.
+    """
+    return Step(jax.vmap(step.pure, (APART, None), (APART, 0)))
+
+
+def run_of(state: TrainState, index: int) -> TrainState:
+    """The state of one run of a sweep, to be evaluated, saved or trained on by itself."""
+    return jax.tree.map(lambda leaf: leaf[index], state._replace(step=None))._replace(step=state.step)  # type: ignore[arg-type]
