@@ -21,7 +21,11 @@ from fdl import data, losses, nn, optim, train
 
 RUNS = 64
 RATES = np.geomspace(1e-4, 1e-2, RUNS).astype(np.float32)
-SIZES = {"2-8-2, batch 16": (2, 8, 2, 16), "64-32-10, batch 32": (64, 32, 10, 32), "784-32-10, batch 100": (784, 32, 10, 100)}
+SIZES = {
+    "2-8-2, batch 16": (2, 8, 2, 16),
+    "64-32-10, batch 32": (64, 32, 10, 32),
+    "784-32-10, batch 100": (784, 32, 10, 100),
+}
 
 
 def ways(in_dim: int, hidden: int, classes: int, batch: int, steps: int) -> dict[str, Callable[[], np.ndarray]]:

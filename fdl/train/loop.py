@@ -94,4 +94,6 @@ def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
     finite = np.isfinite(metrics["loss"]).reshape(len(metrics["loss"]), -1).any(-1)  # of a sweep: in one run at least
     if not finite.all():
         at = int(np.argmin(finite))
-        raise NonFiniteError(first + at, {name: float(np.mean(rows[at])) for name, rows in metrics.items() if rows.ndim <= 2})
+        raise NonFiniteError(
+            first + at, {name: float(np.mean(rows[at])) for name, rows in metrics.items() if rows.ndim <= 2}
+        )
