@@ -1,7 +1,7 @@
 """64 learning rates at once and one after the other:  python -m examples.benchmarks.sweep [--rounds 5] [--record FILE]
 
 The same steps of the same small perceptrons: all runs as one, `train.swept`; a `train.run` each, its program compiled
-once since the rate lies in the state; and the same with the rate as a number in each run's program, which compiles anew.
+once, as the rate lies in the state; and a `train.run` with the rate as a number in its program, which compiles anew.
 They take turns, and end the benchmark unless they arrive at the same losses.
 """
 
