@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.quick import ask_for_quick_compilation, start_compiling, steps_quickly
+from tests.quick import as_users, ask_for_quick_compilation, jit_fully, start_compiling
 
 ask_for_quick_compilation(os.environ)
 
@@ -19,15 +19,15 @@ PAGE = Path(__file__).parent.parent / "docs" / "oracles.md"
 
 
 @pytest.fixture
-def agrees(record_property):
+def agrees(record_property, pytestconfig):
     """Compare with an oracle: agrees.values(subject, source, got, want), agrees.torch(subject, ours, theirs, ...)."""
-    return Agreement(record_property)
+    return Agreement(record_property, jit_fully if pytestconfig.getoption("--oracles-page") else jax.jit)
 
 
-@pytest.fixture
-def quick_steps():
-    """What fdl compiles in this test is compiled as quickly as the rest."""
-    with steps_quickly():
+@pytest.fixture(scope="module")
+def compiled_as_for_users():
+    """What fdl compiles in this file is compiled as for users."""
+    with as_users():
         yield
 
 

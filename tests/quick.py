@@ -1,13 +1,14 @@
 """Compiling for tests: what is tested is our function, not the compiler.
 
-Most of the time of the suite would be that of XLA's optimizer.  So what tests compile themselves, single operations
-included, is compiled in a third of the time and runs more slowly.  What fdl compiles (steps, runs, evaluations), what
-`jit_fully` compiles, and all in the programs that tests start, is compiled as for users.
+Most of the time of the suite would be that of XLA's optimizer.  So what tests compile, single operations included, is
+compiled in a fifth of the time and runs more slowly.  Compiled as for users is what `as_users` says: tests of bits, of
+memory, the page of oracles; and all in the programs that tests start.
 """
 
-import contextlib
 import subprocess
 import sys
+from contextlib import contextmanager
+from functools import cache
 
 QUICK = {
     "xla_backend_optimization_level": 0,
@@ -32,13 +33,11 @@ def ask_for_quick_compilation(environment) -> None:
 
 
 def start_compiling(environment, kept) -> None:
-    """Have XLA read the flags, once and for all, and spare them our own programs and the processes started later.
+    """Have XLA read the flags, once and for all, and spare them the processes started later.
 
     Programs are kept in the folder `kept`, unless JAX was told another, for the other workers and the runs to come.
     """
     import jax
-
-    from fdl.compile import OPTIONS
 
     if jax.config.jax_compilation_cache_dir is None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -46,28 +45,38 @@ def start_compiling(environment, kept) -> None:
     kept = jax.config.jax_compilation_cache_dir or str(kept)
     if environment.get("XLA_FLAGS") == FLAGS:
         jax.jit(lambda: 0)()
-        OPTIONS["cpu"] |= FULL
         del environment["XLA_FLAGS"]
         kept += "/quick"  # for none but ourselves
     jax.config.update("jax_compilation_cache_dir", kept)
+
+
+@cache
+def full() -> dict | None:
+    """The options that undo the flags, if this XLA takes them."""
+    import jax
+
+    try:
+        jax.jit(lambda: 0, compiler_options=FULL).lower().compile()
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return None
+    return FULL
 
 
 def jit_fully(f, **how):
     """jax.jit, as for users."""
     import jax
 
+    return jax.jit(f, **how, compiler_options=full())
+
+
+@contextmanager
+def as_users():
+    """What fdl compiles for the first time inside is compiled as for users."""
     from fdl.compile import OPTIONS
 
-    return jax.jit(f, **how, compiler_options=FULL if OPTIONS["cpu"].keys() >= FULL.keys() else None)
-
-
-@contextlib.contextmanager
-def steps_quickly():
-    """What fdl compiles for the first time inside is compiled as quickly as the rest: for tests of what, not of how."""
-    from fdl.compile import OPTIONS
-
-    full = {name: OPTIONS["cpu"].pop(name) for name in FULL if name in OPTIONS["cpu"]}
+    OPTIONS["cpu"] |= full() or {}
     try:
         yield
     finally:
-        OPTIONS["cpu"] |= full
+        for name in FULL:
+            OPTIONS["cpu"].pop(name, None)

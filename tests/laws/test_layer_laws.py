@@ -16,7 +16,6 @@ from fdl import nn, tree
 from fdl.checks import ShapeError
 from fdl.nn.convolution.primitive import convolve
 from fdl.nn.rewire import parts_of
-from tests.quick import jit_fully
 
 KEY = jax.random.key(0)
 LAYERS = {
@@ -88,7 +87,7 @@ def test_the_same_call_gives_the_same_bits(case, dtype, train):
 @every_layer
 def test_compiled_and_uncompiled_values_are_the_same(case):
     args = prepared(case, jnp.float32)
-    assert_close(jit_fully(partial(forward, case, train=True))(*args), forward(case, *args, train=True))
+    assert_close(compiled(case, True)(*args), forward(case, *args, train=True))
 
 
 @every_layer

@@ -9,6 +9,8 @@ import pytest
 
 from fdl import data, losses, nn, optim, train, tree
 
+pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
+
 EXAMPLES = {
     "x": np.random.default_rng(0).normal(size=(50, 6, 6, 1)).astype(np.float32),
     "label": np.random.default_rng(1).integers(0, 3, 50).astype(np.int32),

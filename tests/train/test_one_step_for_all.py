@@ -7,8 +7,6 @@ import pytest
 
 from fdl import data, losses, nn, optim, train
 
-pytestmark = pytest.mark.usefixtures("quick_steps")
-
 RNG = np.random.default_rng(0)
 IMAGES = RNG.standard_normal((48, 5)).astype("f")
 EXAMPLES = {"x": IMAGES, "label": (IMAGES @ np.array([1.0, -2, 0, 1, 1], "f") > 0).astype(np.int32)}

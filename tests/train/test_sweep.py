@@ -15,8 +15,6 @@ BATCHES = data.shuffled({"x": X, "label": (X[:, 0] > X[:, 1]).astype(np.int32)},
 OPTIMIZER = optim.hyper(optim.sgd(0.1, 0.9), "learning_rate", "momentum")
 SEEDS, RATES = [0, 7, 7], [0.1, 0.1, 0.4]
 
-pytestmark = pytest.mark.usefixtures("quick_steps")
-
 
 def loss_fn(params, state, batch, key):
     logits, state = MODEL.apply(params, state, batch["x"], key=key, train=True)
