@@ -35,14 +35,14 @@ def ask_for_quick_compilation(environment) -> None:
 def start_compiling(environment, kept) -> None:
     """Have XLA read the flags, once and for all, and spare them the processes started later.
 
-    Programs are kept in the folder `kept`, unless JAX was told another, for the other workers and the runs to come.
+    Programs are kept in the folder `kept`, unless JAX was told another: for the other workers, for the processes
+    started later and for the runs to come.
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    kept = jax.config.jax_compilation_cache_dir or str(kept)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    kept = environment.setdefault("JAX_COMPILATION_CACHE_DIR", str(kept))
     if environment.get("XLA_FLAGS") == FLAGS:
         jax.jit(lambda: 0)()
         del environment["XLA_FLAGS"]

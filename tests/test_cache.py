@@ -15,7 +15,9 @@ from fdl import optim, train
 jax.jit(lambda x: jnp.linalg.svd(x))(jnp.ones((3, 3)))
 assert not counted or not any("cache_misses" in name for name in counted), counted
 def loss_fn(params, state, batch, key):
-    return jnp.sum(jnp.tanh(params["w"] @ batch)), (state, {})
+    for i in range(40):  # long enough to compile that it is worth a file
+        batch = jnp.tanh(params["w"] @ batch + jnp.sin(batch[::-1] * i))
+    return jnp.sum(batch), (state, {})
 step = train.make_train_step(loss_fn, optim.adam(0.1))
 state = train.init_state(lambda key: ({"w": jax.random.normal(key, (4, 4))}, {}), optim.adam(0.1))
 state, _ = train.run(step, state, lambda k: jnp.ones(4), 20)
