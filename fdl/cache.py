@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -21,7 +22,8 @@ def keep_programs() -> None:
     to keep none (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE=0), nor where the folder cannot be made.
     Only the user can read and write it: what it holds is run.
     """
-    if jax.config.jax_compilation_cache_dir is not None or not jax.config.jax_enable_compilation_cache:
+    config: Any = jax.config  # its options are made at run time, unseen by type checkers
+    if config.jax_compilation_cache_dir is not None or not config.jax_enable_compilation_cache:
         return
     folder = cache_directory() / "programs"
     try:
