@@ -99,7 +99,7 @@ def main() -> None:
     """Measure all sizes, print and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)  # what is compiled is to be seen
