@@ -12,24 +12,25 @@ from examples.benchmarks.workloads.chargpt import DEPTH, DIM, HEADS, VOCAB
 
 
 class Attention(nn.Module):
-    def __init__(self):
+    def __init__(self, dim, heads):
         super().__init__()
-        self.project = nn.Linear(DIM, 3 * DIM)
-        self.output = nn.Linear(DIM, DIM)
+        self.heads = heads
+        self.project = nn.Linear(dim, 3 * dim)
+        self.output = nn.Linear(dim, dim)
 
     def forward(self, x):
-        heads = lambda x: x.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+        heads = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         q, k, v = map(heads, self.project(x).chunk(3, -1))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.output(y.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
-    def __init__(self):
+    def __init__(self, dim, heads):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(DIM), nn.LayerNorm(DIM)
-        self.attend = Attention()
-        wide, narrow = nn.Linear(DIM, 4 * DIM), nn.Linear(4 * DIM, DIM)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.attend = Attention(dim, heads)
+        wide, narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         self.mlp = nn.Sequential(OrderedDict(dense_0=wide, gelu=nn.GELU("tanh"), dense_1=narrow))
 
     def forward(self, x):
@@ -51,7 +52,7 @@ class GPT(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(VOCAB, DIM)
         self.position = Position(context)
-        self.blocks = nn.Sequential(*(Block() for _ in range(DEPTH)))
+        self.blocks = nn.Sequential(*(Block(DIM, HEADS) for _ in range(DEPTH)))
         self.norm = nn.LayerNorm(DIM)
         self.head = nn.Linear(DIM, VOCAB, bias=False)
 
@@ -64,9 +65,9 @@ def loss(model, batch):
     return F.cross_entropy(model(text[:, :-1]).flatten(0, 1), text[:, 1:].flatten())
 
 
-def arrays_of(task):
+def arrays_of(task, depth):
     arrays = task.out_first
-    for i in range(DEPTH):
+    for i in range(depth):
         for name in ("weight", "bias"):
             parts = [arrays.pop(f"blocks/{i}/attend/{part}/{name}") for part in ("query", "key", "value")]
             arrays[f"blocks/{i}/attend/project/{name}"] = np.concatenate(parts)
@@ -74,4 +75,4 @@ def arrays_of(task):
 
 
 def build(task):
-    return trained(GPT(**task.workload.sizes), loss, task, arrays_of(task))
+    return trained(GPT(**task.workload.sizes), loss, task, arrays_of(task, DEPTH))
