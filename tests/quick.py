@@ -20,6 +20,8 @@ FULL = {
     "xla_cpu_use_fusion_emitters": True,
     "xla_cpu_parallel_codegen_split_count": 32,
 }
+# Warnings are errors in programs that tests start too, but for one: a compiled program that another is still writing.
+STRICT = ["-W", "error", "-W", "ignore:Error reading persistent compilation cache entry"]
 FLAGS = " ".join(f"--{name}={str(value).lower()}" for name, value in QUICK.items())
 
 

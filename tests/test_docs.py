@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fdl import losses, metrics, nn
+from tests.quick import STRICT
 
 # The contract and what puts layers together compute nothing of their own: their oracle is the same model by hand.
 PUT_TOGETHER = {"layer", "pure", "function", "as_layer", "wire", "serial", "residual", "parallel", "repeat", "each"}
@@ -24,7 +25,7 @@ def run(code, folder):
     script = folder / "page.py"
     script.write_text(code)
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(script)], cwd=folder, env=environment, capture_output=True, text=True
+        [sys.executable, *STRICT, str(script)], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.quick import STRICT
+
 pytest.importorskip("sklearn")
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +20,7 @@ DIGITS = ROOT / "examples" / "digits.py"
 
 def start(folder, *options, source=DIGITS):
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-u", str(source), *options],
+        [sys.executable, *STRICT, "-u", str(source), *options],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ import pytest
 
 from fdl import optim
 from fdl.inspection import landscapes
+from tests.quick import STRICT
 
 pytest.importorskip("matplotlib")
 from examples.playground import BY_RATE, FIXED, ZOO, best, colours_of, paths
@@ -17,7 +18,7 @@ PICTURES = ROOT / "docs" / "pictures"
 
 
 def start(*options):
-    command = [sys.executable, "-W", "error", str(ROOT / "examples" / "playground.py"), *options]
+    command = [sys.executable, *STRICT, str(ROOT / "examples" / "playground.py"), *options]
     return subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
 
 
