@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from examples.benchmarks.harness.task import Program, Task
 from fdl import data, losses, metrics, nn, optim, train, tree  # noqa: F401  all that a user's program imports
+from fdl.compile import compile
 
 PACKAGES = ("jax",)
 
@@ -23,19 +24,28 @@ def params_of(task: Task) -> dict:
     return tree.unflatten({path: jnp.array(leaf) for path, leaf in task.weights.items()})
 
 
-def trained(model: nn.Layer, loss_fn: Callable, task: Task, read: str = "loss") -> Program:
+class Training:
+    """A run that goes on by so many steps at each call; the curve is the metric `read`."""
+
+    def __init__(self, model: nn.Layer, loss_fn: Callable, task: Task, read: str):
+        optimizer = optimizer_of(task)
+        self.step, self.read = train.make_train_step(loss_fn, optimizer), read
+        self.state = train.init_state(model.init, optimizer)._replace(params=params_of(task))
+        self.batches = data.to_device(data.shuffled(task.examples, batch=task.workload.batch))
+
+    def __call__(self, steps: int) -> list[float]:
+        """The metric of each of the next steps."""
+        self.state, log = train.run(self.step, self.state, self.batches, steps)
+        return log[self.read].tolist()
+
+    def compiled(self):
+        """One step as XLA compiled it, to be asked what it costs."""
+        return compile(self.step.pure).lower(self.state, self.batches(jnp.int32(0))).compile()
+
+
+def trained(model: nn.Layer, loss_fn: Callable, task: Task, read: str = "loss") -> Training:
     """Steps of training; the curve is the metric of this name."""
-    optimizer = optimizer_of(task)
-    step = train.make_train_step(loss_fn, optimizer)
-    state = train.init_state(model.init, optimizer)._replace(params=params_of(task))
-    batches = data.to_device(data.shuffled(task.examples, batch=task.workload.batch))
-
-    def run(steps):
-        nonlocal state
-        state, log = train.run(step, state, batches, steps)
-        return log[read].tolist()
-
-    return run
+    return Training(model, loss_fn, task, read)
 
 
 def classifier(model: nn.Layer, task: Task) -> Program:
