@@ -77,6 +77,9 @@ def draw(found: dict, path: Path) -> None:
     for way, sizes in found["memory"].items():
         right.plot([int(n) for n in sizes], list(sizes.values()), "o-", label=way)
     right.set(xlabel="context", ylabel="MiB", xscale="log", yscale="log")
+    for axes, sizes in ((left, found["repeat"]), (right, found["memory"]["repeat"])):
+        axes.set_xticks([int(n) for n in sizes], labels=list(sizes))
+        axes.minorticks_off()
     for axes in (left, middle, right):
         axes.legend(frameon=False, fontsize=8)
         axes.grid(linewidth=0.3)

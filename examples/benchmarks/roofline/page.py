@@ -115,7 +115,9 @@ def draw(roof: dict, found: list[Place], path: Path) -> None:
     for place in found:
         x, y = place.flops / place.moved, place.flops / place.own_time / 1e9
         axes.plot(x, y, "ko", markersize=3)
-        axes.annotate(place.name, (x, y), xytext=(3, 3), textcoords="offset points", fontsize=7)
+        to_left = place.name in ("gru", "mlp", "resnet20")  # their neighbours' names stand on the right
+        offset = {"xytext": (-3, -8) if to_left else (3, 3), "ha": "right" if to_left else "left"}
+        axes.annotate(place.name, (x, y), textcoords="offset points", fontsize=7, **offset)
     axes.set(xscale="log", yscale="log", xlabel="operations a byte", ylabel="GFLOP/s")
     axes.legend(frameon=False, fontsize=8)
     axes.grid(linewidth=0.3)
