@@ -1,6 +1,8 @@
 """Many runs at once: seeds and hyper-parameters along an axis of the state, one program for all."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +32,17 @@ def init_sweep(
         if len(each) != len(seeds):
             raise ShapeError(f"{name} must have a value for each of the {len(seeds)} seeds, got {len(each)}")
 
-    def make(seed, values):
-        return set_hyper(first_state(init, optimizer, jax.random.key(seed)), **values)
-
     arrays = {name: jnp.asarray(each, float) for name, each in values.items()}
-    state = jax.jit(jax.vmap(make))(jnp.asarray(seeds, jnp.int32), arrays)
+    state = _first_states(init, optimizer.init, jnp.asarray(seeds, jnp.int32), arrays)
     return state._replace(step=jnp.zeros((), jnp.int32))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _first_states(init: Callable, optimizer_init: Callable, seeds: jax.Array, values: dict[str, jax.Array]) -> Any:
+    def make(seed, values):
+        return set_hyper(first_state(init, optimizer_init, jax.random.key(seed)), **values)
+
+    return jax.vmap(make)(seeds, values)
 
 
 def swept(step: Step) -> Step:

@@ -56,6 +56,14 @@ def test_a_run_that_diverges_stops_no_other_but_all_together_do():
         train.run(step, train.init_sweep(MODEL.init, OPTIMIZER, [0, 1], learning_rate=[1e38, 1e38]), BATCHES, 5)
 
 
+def test_other_seeds_and_rates_of_the_same_model_compile_nothing(caplog):
+    make = lambda seed, rate: train.init_sweep(MODEL.init, OPTIMIZER, [seed] * 2, learning_rate=[rate] * 2)
+    make(0, 0.1), train.init_state(MODEL.init, OPTIMIZER, 0)
+    with jax.log_compiles(True), caplog.at_level("WARNING", "jax"):
+        make(8, 0.2), train.init_state(MODEL.init, OPTIMIZER, 9)
+    assert [record for record in caplog.records if "ompilation" in record.message] == []
+
+
 def test_wrong_values_are_refused():
     with pytest.raises(ShapeError, match="learning_rate must have a value for each of the 2 seeds, got 3"):
         train.init_sweep(MODEL.init, OPTIMIZER, [0, 1], learning_rate=RATES)
