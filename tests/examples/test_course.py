@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 from examples.__main__ import main
 from examples.course import record, report
 from examples.course.row import Figure
-from examples.course.running import run, shown
+from examples.course.running import PICTURES, run, shown
 from examples.course.syllabus import CHAPTERS, UnknownRowError, find, modules, titles
 
 SOURCE = '''"""An idea."""
@@ -153,3 +153,9 @@ def test_the_pages_say_what_code_and_results_say_today():
     for path, text in found.items():
         assert (report.DOCS / path).read_text() == text, f"{path}: run python -m examples report"
     assert {path.name for path in (report.DOCS / "course").glob("*.md")} == {path[7:] for path in found if "/" in path}
+
+
+def test_every_picture_is_small_and_belongs_to_a_program():
+    for picture in PICTURES.glob("*.png"):
+        assert picture.stat().st_size < 80_000, picture
+        assert modules()[picture.stem].ROW.draw, picture
