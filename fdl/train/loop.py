@@ -15,6 +15,7 @@ from fdl.tree import nbytes
 
 STACKED = 8  # batches sent to the device together when the data stays on the host
 RESIDENT_BYTES = 2**30
+SHOWN = 12  # metrics in an error
 SECONDS_PER_DISPATCH = 0.5  # so that an interrupt is answered and progress is seen
 
 
@@ -22,9 +23,11 @@ class NonFiniteError(FloatingPointError):
     """The loss became NaN or infinite; `step` is where, `metrics` what was measured there."""
 
     def __init__(self, step: int, metrics: dict[str, float]):
-        shown = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+        finite_last = sorted(metrics, key=lambda name: (name != "loss", bool(np.isfinite(metrics[name]))))
+        shown = ", ".join(f"{name} {metrics[name]:.6g}" for name in finite_last[:SHOWN])
+        more = f" and {len(metrics) - SHOWN} more" if len(metrics) > SHOWN else ""
         super().__init__(
-            f"the loss is not finite at step {step}: {shown}; nothing was saved since. "
+            f"the loss is not finite at step {step}: {shown}{more}; nothing was saved since. "
             "Lower the learning rate, clip gradients (optim.clip_by_global_norm), or look at the data of this step"
         )
         self.step, self.metrics = step, metrics
@@ -43,7 +46,10 @@ def run(
     after = state
     for after, metrics in dispatches(step, state, batches, steps, resident=resident):  # noqa: B007
         rows.append(metrics)
-    return after, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    log = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    if "skipped" in log and log["skipped"].all():
+        raise NonFiniteError(int(after.step), {"skipped": float(steps)})
+    return after, log
 
 
 def dispatches(
@@ -92,6 +98,8 @@ def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
     if "loss" not in metrics:
         return
     finite = np.isfinite(metrics["loss"]).reshape(len(metrics["loss"]), -1).any(-1)  # of a sweep: in one run at least
+    if "skipped" in metrics:  # steps that train.skipping left out did no harm
+        finite |= (metrics["skipped"] != 0).reshape(finite.size, -1).any(-1)
     if not finite.all():
         at = int(np.argmin(finite))
         raise NonFiniteError(
