@@ -1,5 +1,6 @@
 """The training helper: run, measure once an epoch, save, stop early, go on where a run was cut."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def fit(
                     if due:
                         writer.wait()  # what a hook saves must not be ahead of what the run can go on from
                         run = _reported(run, batches, evaluate, hooks, directory, progress)
-                    best = _with_best(best, run, early_stopping, directory) if due else best
+                    best = _with_best(best, run, early_stopping, directory, keep) if due else best
                     # After the best one: a history that was saved never speaks of a best state that was not.
                     writer.save(run.state, metadata=run.metadata())
                     alive()
@@ -104,7 +105,8 @@ def _advanced(step: Step, run: Progressed, batches: Any, count: int, progress: P
     """The run some steps later.  Raises NonFiniteError rather than give parameters that are not finite."""
     state, period = advance(step, run.state, shifted(batches, run.shift), count, run.period, progress, stop)
     if "loss" in period.sums and not _finite(state.params):
-        raise NonFiniteError(int(state.step) - 1, {"loss": period.sums["loss"] / period.steps, "parameters": jnp.nan})
+        seen = {"loss": period.sums["loss"] / period.steps, "parameters": math.nan}
+        raise NonFiniteError(int(state.step) - 1, seen, "parameters are")
     return run._replace(state=state, period=period)
 
 
@@ -131,12 +133,15 @@ def _best_restored(directory: Any, run: Progressed, stopping: EarlyStopping | No
     return checkpoint.restore(Path(directory) / "best", run.state, step=step)[0]
 
 
-def _with_best(best: Any, run: Progressed, stopping: EarlyStopping | None, directory: Any) -> Any:
+def _with_best(best: Any, run: Progressed, stopping: EarlyStopping | None, directory: Any, keep: int) -> Any:
     """The best state so far, which is this one if its row is the best."""
     if not stopping or run.history.rows_since_best(stopping.watch, stopping.mode):
         return best
     if directory:
-        checkpoint.save(Path(directory) / "best", run.state, keep={int(run.state.step)})
+        # As of each checkpoint that the run may have to go on from.
+        known = [History(run.history[:n]) for n in range(len(run.history), 0, -1)[: keep + 1]]
+        steps = {rows.best(stopping.watch, stopping.mode)["step"] for rows in known}
+        checkpoint.save(Path(directory) / "best", run.state, keep=steps)
     return jax.tree.map(_copy, run.state)
 
 

@@ -20,14 +20,14 @@ SECONDS_PER_DISPATCH = 0.5  # so that an interrupt is answered and progress is s
 
 
 class NonFiniteError(FloatingPointError):
-    """The loss became NaN or infinite; `step` is where, `metrics` what was measured there."""
+    """The loss, or what is named, became NaN or infinite; `step` is where, `metrics` what was measured there."""
 
-    def __init__(self, step: int, metrics: dict[str, float]):
+    def __init__(self, step: int, metrics: dict[str, float], what: str = "loss is"):
         finite_last = sorted(metrics, key=lambda name: (name != "loss", bool(np.isfinite(metrics[name]))))
         shown = ", ".join(f"{name} {metrics[name]:.6g}" for name in finite_last[:SHOWN])
         more = f" and {len(metrics) - SHOWN} more" if len(metrics) > SHOWN else ""
         super().__init__(
-            f"the loss is not finite at step {step}: {shown}{more}; nothing was saved since. "
+            f"the {what} not finite at step {step}: {shown}{more}; nothing was saved since. "
             "Lower the learning rate, clip gradients (optim.clip_by_global_norm), or look at the data of this step"
         )
         self.step, self.metrics = step, metrics
