@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
     overwriting = commands.add_parser("overwrite", help="kill saves")
     overwriting.add_argument("--kills", type=int, default=200)
     costing = commands.add_parser("cost", help="take the time of saves")
-    costing.add_argument("--rounds", type=int, default=12)
+    costing.add_argument("--rounds", type=int, default=30)
     for command in (killing, overwriting, costing):
         command.add_argument("--results", type=Path, default=RESULTS, help="where results go")
     return parser.parse_args()

@@ -172,6 +172,40 @@ def test_the_second_signal_acts_at_once():
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "noted\n")  # a shell shows 143
 
 
+STOPPED = """
+import os, signal, sys
+import jax.numpy as jnp
+from fdl import train
+def move(state, batch):
+    return state._replace(step=state.step + 1), {"loss": jnp.float32(1)}
+def batches(k):
+    if k == 40 and sys.argv[1:]: os.kill(os.getpid(), signal.SIGTERM)
+    return jnp.zeros(1)
+state = train.TrainState(jnp.int32(0), (), {"kernel": jnp.zeros(2)}, {}, ())
+train.fit(train.Step(move), state, batches, steps=200, every=100, directory="run")
+print("complete")
+"""
+
+
+def test_the_exit_code_tells_a_stopped_run_from_a_complete_one(tmp_path):
+    """A program in a shell, as a scheduler sees it."""
+    (tmp_path / "train.py").write_text(STOPPED)
+    shell = 'python() { "%s" %s train.py "$@"; }; python stop; echo "code $?"; python; echo "code $?"'
+    done = subprocess.run(
+        ["sh", "-c", shell % (sys.executable, " ".join(f"'{word}'" for word in STRICT))],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    first, second = done.stdout.split("code 75\n")
+    assert "stopped by SIGTERM after step" in first
+    assert second.endswith("complete\ncode 0\n")
+    assert "going on after step" in second
+    assert "Traceback" not in done.stderr
+
+
 def run_program(program, **options):
     return subprocess.run(
         [sys.executable, *STRICT, "-c", program],
