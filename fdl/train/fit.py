@@ -1,6 +1,7 @@
 """The training helper: run, measure once an epoch, save, stop early, go on where a run was cut."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,12 @@ def fit(
     may change the state and gives more entries of the last row; an entry "stop" that is true ends the run.
 
     With a directory the rows go to metrics.jsonl and metrics.csv there, and the whole state is saved in the background
-    at every report, and every `save_every` steps.  The same call again goes on from the newest checkpoint: same bits at
-    the end.  SIGTERM, SIGINT or SIGUSR1 end the run after a save with exit code 75 (`StoppedError`); a second one at
-    once.  A state with parameters that are not finite is never saved.  Raises NonFiniteError where the loss is not
-    finite; with rollbacks=n the first n times the run goes back to the newest checkpoint instead and on with other
-    data.  With strict_saves=False a full disk is a warning.  With timeout=seconds a run that hangs ends: `watchdog`.
+    at every report, and every `save_every` steps; the newest `keep` stay.  The same call again goes on from the newest:
+    same bits at the end.  SIGTERM, SIGINT or SIGUSR1 end the run after a save with exit code 75 (`StoppedError`); a
+    second one at once.  A state with parameters that are not finite is never saved.  Raises NonFiniteError where the
+    loss is not finite; with rollbacks=n the first n times the run goes back to the newest checkpoint instead and on
+    with other data.  strict_saves=False makes a full disk a warning.  With timeout=seconds a run that hangs ends:
+    `watchdog`.
     """
     total, every = _lengths(batches, steps, epochs, every)
     if rollbacks and not directory:
@@ -130,6 +132,9 @@ def _best_restored(directory: Any, run: Progressed, stopping: EarlyStopping | No
     if not directory or not stopping or not run.history:
         return None
     step = run.history.best(stopping.watch, stopping.mode)["step"]
+    if checkpoint.latest(Path(directory) / "best") is None:
+        warnings.warn(f"the best state so far, of step {step}, was not kept: only later ones count", stacklevel=3)
+        return None
     return checkpoint.restore(Path(directory) / "best", run.state, step=step)[0]
 
 

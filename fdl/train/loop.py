@@ -10,6 +10,7 @@ import numpy as np
 
 from fdl.cache import keep_programs
 from fdl.data import Batches, prefetch, to_device
+from fdl.train.skipping import SKIPPED
 from fdl.train.step import Step
 from fdl.tree import nbytes
 
@@ -47,8 +48,8 @@ def run(
     for after, metrics in dispatches(step, state, batches, steps, resident=resident):  # noqa: B007
         rows.append(metrics)
     log = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
-    if "skipped" in log and log["skipped"].all():
-        raise NonFiniteError(int(after.step), {"skipped": float(steps)})
+    if SKIPPED in log and log[SKIPPED].all():
+        raise NonFiniteError(int(after.step), {SKIPPED: float(steps)})
     return after, log
 
 
@@ -98,8 +99,8 @@ def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
     if "loss" not in metrics:
         return
     finite = np.isfinite(metrics["loss"]).reshape(len(metrics["loss"]), -1).any(-1)  # of a sweep: in one run at least
-    if "skipped" in metrics:  # steps that train.skipping left out did no harm
-        finite |= (metrics["skipped"] != 0).reshape(finite.size, -1).any(-1)
+    if SKIPPED in metrics:  # what was left out did no harm
+        finite |= (metrics[SKIPPED] != 0).reshape(finite.size, -1).any(-1)
     if not finite.all():
         at = int(np.argmin(finite))
         raise NonFiniteError(

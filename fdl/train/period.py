@@ -9,7 +9,7 @@ import numpy as np
 from fdl.data import Batches
 from fdl.train.loop import NonFiniteError, dispatches
 from fdl.train.progress import Progress
-from fdl.train.skipping import NAME as SKIPPED
+from fdl.train.skipping import SKIPPED
 from fdl.train.step import Step
 
 

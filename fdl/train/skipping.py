@@ -8,7 +8,7 @@ from fdl.optim.wrappers.wrap import all_finite, choose
 from fdl.train.state import TrainState
 from fdl.train.step import Metrics, Step
 
-NAME = "skipped"
+SKIPPED = "skipped"
 
 
 def skipping(step: Step) -> Step:
@@ -24,6 +24,6 @@ def skipping(step: Step) -> Step:
         trained = choose(
             good, (after.params, after.state, after.opt_state), (state.params, state.state, state.opt_state)
         )
-        return TrainState(after.step, after.key, *trained), metrics | {NAME: 1 - good.astype(jnp.float32)}
+        return TrainState(after.step, after.key, *trained), metrics | {SKIPPED: 1 - good.astype(jnp.float32)}
 
     return Step(careful)

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib
+import jaxlib.version
 import numpy as np
 
 from fdl.train.checkpoint.folders import step_of
@@ -60,7 +60,7 @@ def environment() -> dict[str, Any]:
     """What the bits of a run depend on besides the program."""
     return {
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": jaxlib.version.__version__,
         "python": platform.python_version(),
         "platform": jax.default_backend(),
         "device_kind": jax.devices()[0].device_kind,
