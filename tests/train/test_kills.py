@@ -5,6 +5,7 @@ The programs are those of examples/promises, at a smaller size: each life is a f
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,12 @@ def test_of_200_kills_of_a_save_over_a_good_checkpoint_none_loses_it(tmp_path):
     assert found["lost or mixed"] == 0
     assert found["old"] + found["new"] == 200 >= sum(found["events"].values())
     assert min(found["old"], found["new"]) >= 30
+
+
+def test_the_page_of_promises_names_tests_that_exist():
+    named = re.findall(r"`((?:checkpoint/)?test_\w+\.py)`", (ROOT / "docs" / "promises.md").read_text())
+    assert len(set(named)) >= 6
+    assert [name for name in named if not (ROOT / "tests" / "train" / name).exists()] == []
 
 
 def test_the_recorded_results_hold():

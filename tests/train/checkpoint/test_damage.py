@@ -1,6 +1,7 @@
 """Whatever happened to the files: the very state that was saved, or a refusal that says where."""
 
 import json
+import os
 import random
 import shutil
 import time
@@ -213,6 +214,20 @@ def test_a_header_of_a_wrong_length_is_refused(good, tmp_path, length):
     folder, state, _ = good
     with_header(folder, tmp_path, entries(folder), length)
     assert "it says that its header has" in str(restored(tmp_path, state))
+
+
+def test_files_that_claim_to_be_huge_are_refused_before_memory_is_asked_for(good, tmp_path):
+    """Files with holes, as long as they say."""
+    folder, state, _ = good
+    rewritten(folder, tmp_path / "arrays", lambda content: content | {"files": {"arrays.safetensors": 2**36}})
+    os.truncate(tmp_path / "arrays" / folder.name / "arrays.safetensors", 2**36)
+    shutil.copytree(folder, tmp_path / "manifest" / folder.name)
+    os.truncate(tmp_path / "manifest" / folder.name / "manifest.json", 2**36)
+    tracemalloc.start()
+    assert "its arrays do not fill it" in str(restored(tmp_path / "arrays", state))
+    assert "manifest.json cannot be read: it has 68,719,476,736 bytes" in str(restored(tmp_path / "manifest", state))
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
 
 
 def test_the_unchanged_header_would_have_passed(good, tmp_path):
