@@ -70,7 +70,7 @@ def fit(
     with other data.  strict_saves=False makes a full disk a warning.  With timeout=seconds a run that hangs ends:
     `watchdog`.
     """
-    total, every = _lengths(batches, steps, epochs, every)
+    total, every = _lengths(batches, steps, epochs, every, save_every)
     if rollbacks and not directory:
         raise ValueError("to roll back a run needs a directory with its checkpoints")
     progress, batches = progress or Progress(), resident(batches)
@@ -158,7 +158,9 @@ def _is_over(history: History, stopping: EarlyStopping | None) -> bool:
     )
 
 
-def _lengths(batches: Any, steps: int | None, epochs: int | None, every: int | None) -> tuple[int, int]:
+def _lengths(
+    batches: Any, steps: int | None, epochs: int | None, every: int | None, save_every: int | None
+) -> tuple[int, int]:
     """(steps in all, steps between reports)."""
     per_epoch = batches.steps_per_epoch if isinstance(batches, Batches) else None
     if steps is None and epochs is not None:
@@ -170,6 +172,8 @@ def _lengths(batches: Any, steps: int | None, epochs: int | None, every: int | N
     every = every or per_epoch or max(steps, 1)
     if steps < 0 or every < 1:
         raise ValueError(f"a run takes 0 or more steps and reports every 1 or more, got {steps} and {every}")
+    if save_every is not None and save_every < 1:
+        raise ValueError(f"save_every must be at least 1, got {save_every}")
     return steps, every
 
 
