@@ -355,6 +355,19 @@ def test_a_new_run_in_an_old_directory_is_refused_and_a_damaged_one_is_not_begun
         train.fit(step, start(), batches(), steps=6, **options)
 
 
+def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before_and_no_bit(step, tmp_path):
+    options = {"every": 2, "progress": quiet()}
+    whole, rows = train.fit(step, start(), batches(), steps=9, **options)
+    train.fit(step, start(), batches(), steps=6, directory=tmp_path, **options)
+    arrays = tmp_path / "step_00000006" / "arrays.safetensors"
+    arrays.write_bytes(arrays.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="step_00000006.*trying the checkpoint before it"):
+        again, history = train.fit(step, start(), batches(), steps=9, save_every=1, directory=tmp_path, **options)
+    assert tree.digest(again) == tree.digest(whole)
+    assert without_time(history) == without_time(rows)
+    assert (tmp_path / "damaged_step_00000006").exists()
+
+
 def test_a_full_disk_ends_the_run_or_is_a_warning(step, tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
