@@ -1,4 +1,4 @@
-"""Train a small network on handwritten digits, offline, in seconds:  python examples/digits.py [--resume]"""
+"""Train a small network on handwritten digits, offline, in seconds:  python examples/digits.py [FOLDER]"""
 
 import sys
 import time
@@ -7,7 +7,7 @@ import jax
 
 from fdl import data, losses, metrics, nn, optim, train, tree
 
-EPOCHS, RUN = 20, "runs/digits"
+EPOCHS, RUN = 20, sys.argv[1] if len(sys.argv) > 1 else "runs/digits"
 train_set, test_set = data.digits()
 train_set, valid_set = data.hold_out(train_set, 137)
 batches = data.shuffled(train_set, batch=64, seed=0)
@@ -28,7 +28,7 @@ def predict(params, state, batch):
 step = train.make_train_step(loss_fn, optimizer)
 evaluate = train.make_evaluate(predict, {"correct": metrics.correct()})
 state = train.init_state(model.init, optimizer, seed=0)
-if "--resume" in sys.argv:
+if train.checkpoint.latest(RUN) is not None:
     state, _ = train.checkpoint.restore(RUN, state)
 
 print(f"device {jax.devices()[0].device_kind}, jax {jax.__version__}\n{tree.table(state.params)}")
@@ -41,4 +41,4 @@ while (epoch := int(state.step) // batches.steps_per_epoch) < EPOCHS:
     train.checkpoint.save(RUN, state)
 
 print(f"test {evaluate(state, test_set)['correct']}/360  params {tree.digest(state.params)[:16]}")
-print(f"checkpoint in {RUN}\nresume with: python examples/digits.py --resume")
+print(f"checkpoint in {RUN}\nthe same command goes on from there; with the name of another folder it starts anew")

@@ -13,4 +13,4 @@ def loss_fn(params, state, batch, key):
 
 
 step, state = train.make_train_step(loss_fn, optimizer), train.init_state(model.init, optimizer)
-state, history = train.fit(step, state, data.shuffled(digits.train, batch=64), epochs=20)
+state, history = train.fit(step, state, data.shuffled(digits.train, batch=64), epochs=20, directory="runs/short")

@@ -7,7 +7,6 @@ import argparse
 import json
 import os
 import platform
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -52,8 +51,8 @@ def shifted(key: jax.Array, image: jax.Array, most: int) -> jax.Array:
     return jax.vmap(lambda image, by: jnp.roll(image, by, (0, 1)))(image, by)
 
 
-def train_once(recipe: Recipe, epochs: int, seed: int) -> dict:
-    """One run: test error in percent, steps, seconds, examples per second."""
+def train_once(recipe: Recipe, epochs: int, seed: int, folder: Path) -> dict:
+    """One run, gone on with where it was cut: test error in percent, steps, seconds of training, their speed."""
     full, test_set = data.mnist()
     train_set, valid_set = data.hold_out(full, 5000)
     mean, std = 0.1307 * 255, 0.3081 * 255  # of the training pixels
@@ -75,9 +74,9 @@ def train_once(recipe: Recipe, epochs: int, seed: int) -> dict:
     step = train.make_train_step(loss_fn, optimizer)
     measure = train.make_evaluate(predict, {"correct": metrics.correct()})
     state = train.init_state(recipe.model.init, optimizer, seed=seed)
-    start = time.perf_counter()
-    state, history = train.fit(step, state, batches, epochs=epochs, evaluate=lambda s: measure(s, valid_set))
-    seconds = time.perf_counter() - start
+    validate = lambda state: measure(state, valid_set)
+    state, history = train.fit(step, state, batches, epochs=epochs, evaluate=validate, directory=folder)
+    seconds = sum(history["seconds"])
     result = {
         "seed": seed,
         "test_correct": measure(state, test_set)["correct"],
@@ -103,7 +102,9 @@ def main() -> None:
     options = parser.parse_args()
     recipe = RECIPES[options.model]
     print(f"device {jax.devices()[0].device_kind}, jax {jax.__version__}\n{recipe.model}")
-    runs = [train_once(recipe, options.epochs or recipe.epochs, seed) for seed in range(options.seeds)]
+    epochs = options.epochs or recipe.epochs
+    folder = Path("runs") / "mnist" / f"{options.model}_{epochs}"
+    runs = [train_once(recipe, epochs, seed, folder / f"seed_{seed}") for seed in range(options.seeds)]
     error = np.mean([(10000 - run["test_correct"]) / 100 for run in runs])
     print(f"{options.model}: test error {error:.2f} %, mean of {len(runs)} seeds; to reach: {recipe.pass_error} %")
     if options.record:

@@ -48,6 +48,11 @@ class Compiled:
                 raise
         return self._inner(*args, **kwargs)
 
+    def programs(self) -> int:
+        """How many programs this has been called for, outside of other transformations."""
+        compiled: Any = self._outer
+        return compiled._cache_size()
+
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """The program for these arguments, before compilation, as from jax.jit(...).lower."""
         program: Any = self._outer

@@ -70,7 +70,7 @@ def test_killed_and_resumed_it_ends_with_the_same_digest(output, tmp_path):
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()
-    resumed = finish(start(tmp_path, "--resume"))
+    resumed = finish(start(tmp_path))
     epochs = re.findall(r"^epoch +(\d+)", resumed, re.MULTILINE)
     assert 6 <= int(epochs[0]) <= 10
     digest = re.compile(r"params ([0-9a-f]{16})")

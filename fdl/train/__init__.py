@@ -1,15 +1,18 @@
 """Training as a fold: states, steps, loops, evaluation, checkpoints."""
 
-from fdl.train import checkpoint
+from fdl.train import checkpoint, hooks
 from fdl.train.evaluate import make_evaluate
-from fdl.train.fit import EarlyStopping, fit
+from fdl.train.fit import EarlyStopping, Hook, fit
 from fdl.train.history import History
 from fdl.train.loop import NonFiniteError, run
 from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
+from fdl.train.signals import StoppedError
+from fdl.train.skipping import skipping
 from fdl.train.state import TrainState, init_state
 from fdl.train.step import Step, TwoPartLoss, make_train_step
 from fdl.train.sweep import init_sweep, run_of, swept
+from fdl.train.watchdog import watchdog
 
 __all__ = [
     "TrainState",
@@ -24,8 +27,13 @@ __all__ = [
     "run_of",
     "fit",
     "EarlyStopping",
+    "Hook",
+    "hooks",
     "History",
     "NonFiniteError",
+    "StoppedError",
+    "skipping",
+    "watchdog",
     "Progress",
     "make_evaluate",
     "checkpoint",

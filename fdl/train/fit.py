@@ -1,20 +1,30 @@
 """The training helper: run, measure once an epoch, save, stop early, go on where a run was cut."""
 
-import time
-from collections.abc import Callable
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
+from fdl.compile import compile
 from fdl.data import Batches
 from fdl.train import checkpoint
 from fdl.train.history import History
-from fdl.train.loop import dispatches
+from fdl.train.loop import NonFiniteError
+from fdl.train.period import Period, advance
 from fdl.train.progress import Progress
+from fdl.train.resume import Progressed, begun, gone_back, resident, shifted, writer_of
+from fdl.train.rows import append_row
+from fdl.train.signals import StoppedError, stop_signals
 from fdl.train.step import Step
+from fdl.train.watchdog import watchdog
+from fdl.tree import Tree
+
+Hook: TypeAlias = Callable[[Any, History], tuple[Any, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -35,61 +45,122 @@ def fit(
     epochs: int | None = None,
     every: int | None = None,
     evaluate: Callable[[Any], dict[str, Any]] | None = None,
+    hooks: Sequence[Hook] = (),
     early_stopping: EarlyStopping | None = None,
     directory: str | Path | None = None,
-    resume: bool = False,
+    resume: bool = True,
+    save_every: int | None = None,
+    keep: int = 3,
+    strict_saves: bool = True,
+    rollbacks: int = 0,
+    timeout: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[Any, History]:
     """Train up to this many steps or epochs in all; returns the last state, or the best under early stopping.
 
     Every `every` steps (an epoch, unless told) it adds a row to the history: mean training metrics since the last,
-    what `evaluate(state)` gives, examples a second; and saves the whole state if there is a directory.
-    With resume it first restores the newest checkpoint of the directory and goes on from there: same bits at the end.
+    what `evaluate(state)` gives, examples a second, and what the hooks add.  hook(state, history) -> (state, entries)
+    may change the state and gives more entries of the last row; an entry "stop" that is true ends the run.
+
+    With a directory the rows go to metrics.jsonl and metrics.csv there, and the whole state is saved in the background
+    at every report, and every `save_every` steps; the newest `keep` stay.  The same call again goes on from the newest:
+    same bits at the end.  SIGTERM, SIGINT or SIGUSR1 end the run after a save with exit code 75 (`StoppedError`); a
+    second one at once.  A state with parameters that are not finite is never saved.  Raises NonFiniteError where the
+    loss is not finite; with rollbacks=n the first n times the run goes back to the newest checkpoint instead and on
+    with other data.  strict_saves=False makes a full disk a warning.  With timeout=seconds a run that hangs ends:
+    `watchdog`.
     """
-    total, every = _lengths(batches, steps, epochs, every)
-    history, best = History(), None
-    if resume and directory and checkpoint.latest(directory) is not None:
-        state, history = _restored(directory, state)
-        best = _best_restored(directory, state, history, early_stopping)
-    progress = progress or Progress()
-    while (done := int(state.step)) < total and not _patience_is_over(history, early_stopping):
-        count = min(every - done % every, total - done)
-        state, row = _report_period(step, state, batches, count, progress)
-        row |= evaluate(state) if evaluate else {}
-        history.append(row)
-        progress.final(row)
-        if early_stopping and history.rows_since_best(early_stopping.watch, early_stopping.mode) == 0:
-            best = jax.tree.map(_copy, state)
-            if directory:
-                checkpoint.save(Path(directory) / "best", state, keep=1)
-        if directory:
-            # After the best one: a history that was saved never speaks of a best state that was not.
-            checkpoint.save(directory, state, metadata={"history": list(history)})
-    return (state if best is None else best), history
+    total, every = _lengths(batches, steps, epochs, every, save_every)
+    if rollbacks and not directory:
+        raise ValueError("to roll back a run needs a directory with its checkpoints")
+    progress, batches = progress or Progress(), resident(batches)
+    with stop_signals(bool(directory)) as asked, writer_of(directory, keep, strict_saves) as writer:
+        run = begun(directory, state, resume, progress)
+        best = _best_restored(directory, run, early_stopping)
+        if rollbacks and int(run.state.step) == 0:
+            writer.save(run.state, metadata=run.metadata())
+        with watchdog(timeout) as alive:
+            while (done := int(run.state.step)) < total and not _is_over(run.history, early_stopping):
+                count = min(total, *(done - done % n + n for n in (every, save_every) if n)) - done
+                try:
+                    run = _advanced(step, run, batches, count, progress, lambda: alive() or asked())
+                    due = int(run.state.step) % every == 0 or int(run.state.step) == total
+                    if due:
+                        writer.wait()  # what a hook saves must not be ahead of what the run can go on from
+                        run = _reported(run, batches, evaluate, hooks, directory, progress)
+                    best = _with_best(best, run, early_stopping, directory, keep) if due else best
+                    # After the best one: a history that was saved never speaks of a best state that was not.
+                    writer.save(run.state, metadata=run.metadata())
+                    alive()
+                    if asked():
+                        break
+                except NonFiniteError as error:
+                    run = gone_back(directory, run, error, rollbacks, writer, progress)
+    if (number := asked()) and int(run.state.step) < total:
+        stopped = StoppedError(number, int(run.state.step))
+        progress.note(str(stopped))
+        raise stopped
+    return (run.state if best is None else best), run.history
 
 
-def _report_period(step: Step, state: Any, batches: Any, count: int, progress: Progress) -> tuple[Any, dict[str, Any]]:
-    """The state `count` steps later, and the row of mean metrics on the way."""
-    sums: dict[str, float] = {}
-    start, done = time.perf_counter(), 0
-    after, row = state, {}
-    for after, metrics in dispatches(step, state, batches, count):
-        done += len(metrics["loss"])
-        for name, rows in metrics.items():
-            if rows.ndim == 1:
-                sums[name] = sums.get(name, 0.0) + float(np.sum(rows, dtype=np.float64))
-        seconds = time.perf_counter() - start
-        row = {"step": int(after.step)} | {name: total / done for name, total in sums.items()}
-        row |= {"seconds": seconds} | _speed(batches, done, seconds)
-        progress.live(row)
-    return after, row
+def _advanced(step: Step, run: Progressed, batches: Any, count: int, progress: Progress, stop: Callable) -> Progressed:
+    """The run some steps later.  Raises NonFiniteError rather than give parameters that are not finite."""
+    state, period = advance(step, run.state, shifted(batches, run.shift), count, run.period, progress, stop)
+    if "loss" in period.sums and not _finite(state.params):
+        seen = {"loss": period.sums["loss"] / period.steps, "parameters": math.nan}
+        raise NonFiniteError(int(state.step) - 1, seen, "parameters are")
+    return run._replace(state=state, period=period)
 
 
-def _speed(batches: Any, steps: int, seconds: float) -> dict[str, float]:
-    return {"examples/s": steps * batches.batch / seconds} if isinstance(batches, Batches) else {}
+def _reported(
+    run: Progressed, batches: Any, evaluate: Callable | None, hooks: Sequence[Hook], directory: Any, progress: Progress
+) -> Progressed:
+    """The run with one row more, and the state as the hooks leave it."""
+    row = run.period.row(int(run.state.step), batches)
+    row |= evaluate(run.state) if evaluate else {}
+    state, history = run.state, History([*run.history, row])
+    for hook in hooks:
+        state, entries = hook(state, history)
+        row |= entries
+    if directory:
+        append_row(Path(directory), history)
+    progress.final(row)
+    return run._replace(state=state, history=history, period=Period())
 
 
-def _lengths(batches: Any, steps: int | None, epochs: int | None, every: int | None) -> tuple[int, int]:
+def _best_restored(directory: Any, run: Progressed, stopping: EarlyStopping | None) -> Any:
+    if not directory or not stopping or not run.history:
+        return None
+    step = run.history.best(stopping.watch, stopping.mode)["step"]
+    if checkpoint.latest(Path(directory) / "best") is None:
+        warnings.warn(f"the best state so far, of step {step}, was not kept: only later ones count", stacklevel=3)
+        return None
+    return checkpoint.restore(Path(directory) / "best", run.state, step=step)[0]
+
+
+def _with_best(best: Any, run: Progressed, stopping: EarlyStopping | None, directory: Any, keep: int) -> Any:
+    """The best state so far, which is this one if its row is the best."""
+    if not stopping or run.history.rows_since_best(stopping.watch, stopping.mode):
+        return best
+    if directory:
+        # As of each checkpoint that the run may have to go on from.
+        known = [History(run.history[:n]) for n in range(len(run.history), 0, -1)[: keep + 1]]
+        steps = {rows.best(stopping.watch, stopping.mode)["step"] for rows in known}
+        checkpoint.save(Path(directory) / "best", run.state, keep=steps)
+    return jax.tree.map(_copy, run.state)
+
+
+def _is_over(history: History, stopping: EarlyStopping | None) -> bool:
+    if not history:
+        return False
+    return bool(history[-1].get("stop")) or bool(
+        stopping and history.rows_since_best(stopping.watch, stopping.mode) >= stopping.patience
+    )
+
+
+def _lengths(
+    batches: Any, steps: int | None, epochs: int | None, every: int | None, save_every: int | None
+) -> tuple[int, int]:
     """(steps in all, steps between reports)."""
     per_epoch = batches.steps_per_epoch if isinstance(batches, Batches) else None
     if steps is None and epochs is not None:
@@ -101,23 +172,16 @@ def _lengths(batches: Any, steps: int | None, epochs: int | None, every: int | N
     every = every or per_epoch or max(steps, 1)
     if steps < 0 or every < 1:
         raise ValueError(f"a run takes 0 or more steps and reports every 1 or more, got {steps} and {every}")
+    if save_every is not None and save_every < 1:
+        raise ValueError(f"save_every must be at least 1, got {save_every}")
     return steps, every
-
-
-def _restored(directory: str | Path, state: Any) -> tuple[Any, History]:
-    state, metadata = checkpoint.restore(directory, state)
-    return state, History(metadata.get("history", []))
-
-
-def _best_restored(directory: str | Path, like: Any, history: History, stopping: EarlyStopping | None) -> Any:
-    best = Path(directory) / "best"
-    return checkpoint.restore(best, like)[0] if stopping and history and checkpoint.latest(best) is not None else None
-
-
-def _patience_is_over(history: History, stopping: EarlyStopping | None) -> bool:
-    return bool(stopping and history and history.rows_since_best(stopping.watch, stopping.mode) >= stopping.patience)
 
 
 def _copy(leaf: jax.Array) -> jax.Array:
     """A buffer of its own, since the next step takes over the memory of the state."""
     return leaf.copy()
+
+
+@compile
+def _finite(params: Tree) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.asarray(True), *(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params))]))

@@ -14,13 +14,17 @@ class History(list):
 
     def best(self, name: str, mode: str = "min") -> dict[str, Any]:
         """The first row with the lowest (mode="min") or highest (mode="max") value in the column; NaN is never best."""
+        return self.ranked(name, mode)[0]
+
+    def ranked(self, name: str, mode: str = "min") -> list[dict[str, Any]]:
+        """The rows that have a value in the column, best first; of equal ones the first."""
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
         sign = 1 if mode == "min" else -1
         rows = [row for row in self if row.get(name) is not None and not math.isnan(row[name])]
         if not rows:
             raise ValueError(f"no row has {name!r}; the columns are {sorted({key for row in self for key in row})}")
-        return min(rows, key=lambda row: sign * row[name])
+        return sorted(rows, key=lambda row: sign * row[name])
 
     def rows_since_best(self, name: str, mode: str = "min") -> int:
         """How many rows came after the best one: what patience is compared with."""

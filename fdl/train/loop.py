@@ -10,21 +10,25 @@ import numpy as np
 
 from fdl.cache import keep_programs
 from fdl.data import Batches, prefetch, to_device
+from fdl.train.skipping import SKIPPED
 from fdl.train.step import Step
 from fdl.tree import nbytes
 
 STACKED = 8  # batches sent to the device together when the data stays on the host
 RESIDENT_BYTES = 2**30
+SHOWN = 12  # metrics in an error
 SECONDS_PER_DISPATCH = 0.5  # so that an interrupt is answered and progress is seen
 
 
 class NonFiniteError(FloatingPointError):
-    """The loss became NaN or infinite; `step` is where, `metrics` what was measured there."""
+    """The loss, or what is named, became NaN or infinite; `step` is where, `metrics` what was measured there."""
 
-    def __init__(self, step: int, metrics: dict[str, float]):
-        shown = ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
+    def __init__(self, step: int, metrics: dict[str, float], what: str = "loss is"):
+        finite_last = sorted(metrics, key=lambda name: (name != "loss", bool(np.isfinite(metrics[name]))))
+        shown = ", ".join(f"{name} {metrics[name]:.6g}" for name in finite_last[:SHOWN])
+        more = f" and {len(metrics) - SHOWN} more" if len(metrics) > SHOWN else ""
         super().__init__(
-            f"the loss is not finite at step {step}: {shown}; nothing was saved since. "
+            f"the {what} not finite at step {step}: {shown}{more}; nothing was saved since. "
             "Lower the learning rate, clip gradients (optim.clip_by_global_norm), or look at the data of this step"
         )
         self.step, self.metrics = step, metrics
@@ -43,7 +47,10 @@ def run(
     after = state
     for after, metrics in dispatches(step, state, batches, steps, resident=resident):  # noqa: B007
         rows.append(metrics)
-    return after, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    log = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    if SKIPPED in log and log[SKIPPED].all():
+        raise NonFiniteError(int(after.step), {SKIPPED: float(steps)})
+    return after, log
 
 
 def dispatches(
@@ -92,6 +99,8 @@ def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:
     if "loss" not in metrics:
         return
     finite = np.isfinite(metrics["loss"]).reshape(len(metrics["loss"]), -1).any(-1)  # of a sweep: in one run at least
+    if SKIPPED in metrics:  # what was left out did no harm
+        finite |= (metrics[SKIPPED] != 0).reshape(finite.size, -1).any(-1)
     if not finite.all():
         at = int(np.argmin(finite))
         raise NonFiniteError(

@@ -28,6 +28,10 @@ class Progress:
         """A row that stays."""
         self._write(line(row), end="\n")
 
+    def note(self, text: str) -> None:
+        """A sentence that stays."""
+        self._write(text, end="\n")
+
     def _write(self, text: str, end: str) -> None:
         start = "\r" if self.stream.isatty() else ""
         self.stream.write(start + text.ljust(self.width) + end)

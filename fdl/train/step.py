@@ -12,8 +12,9 @@ from fdl.compile import compile
 from fdl.optim import Transform, apply_updates
 from fdl.optim.wrappers.loss_scale import loss_scale, times
 from fdl.train.microbatch import in_microbatches
+from fdl.train.recompiles import warn_of_recompiles
 from fdl.train.state import TrainState
-from fdl.tree import Tree, require_like
+from fdl.tree import Tree, norms, require_like
 
 Batch: TypeAlias = Any
 Metrics: TypeAlias = dict[str, jax.Array]
@@ -53,10 +54,12 @@ class Step:
         self.pure = pure
         self._one = compile(pure, donate_argnums=(0,))
         self._many = compile(self._loop, donate_argnums=(0,))
+        self._call_one = warn_of_recompiles(self._one, "the train step")
+        self._call_many = warn_of_recompiles(self._many, "the loop of train steps")
 
     def __call__(self, state: Any, batch: Batch) -> tuple[Any, Metrics]:
         """One step.  Raises ValueError if the state was given before: keep the one that is returned."""
-        return _explain_donation(self._one, state, batch)
+        return _explain_donation(self._call_one, state, batch)
 
     def many(self, state: Any, source: Any, count: int) -> tuple[Any, Metrics]:
         """The first `count` steps from this source of batches; metrics are stacked, (length,), valid up to count.
@@ -64,7 +67,7 @@ class Step:
         source(step) gives a batch, or source is a stack of batches along the leading axis of its leaves.
         One program serves every count, so where a run is cut changes no bit of it.
         """
-        return _explain_donation(self._many, state, source, jnp.asarray(count, jnp.int32))
+        return _explain_donation(self._call_many, state, source, jnp.asarray(count, jnp.int32))
 
     def _loop(self, state, source, count):
         first = state.step
@@ -84,13 +87,17 @@ class Step:
         return jax.lax.fori_loop(0, count, body, (state, log))
 
 
-def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int = 1) -> Step:
+def make_train_step(
+    loss_fn: LossFn, optimizer: Transform, *, microbatches: int = 1, gradient_norms: bool = False
+) -> Step:
     """The step of loss_fn(params, state, batch, key) -> (loss, (new_state, metrics)) under this optimizer.
 
     Step k draws its noise from fold_in(state.key, k), so a run is a pure function of seed and step.  The optimizer may
     take the loss as often as it wants: value_fn(params) is that of the same batch and the same noise.
     With microbatches the batch is taken in that many equal parts, one after the other: see `in_microbatches`.
     Under `optim.scale_loss` the loss is scaled before its gradient is taken, and reported as it was.
+    With gradient_norms the metrics hold the norm of each gradient as "gradient/<path>": a run that ends at a loss that
+    is not finite then says which they were.
     Raises ValueError for a `TwoPartLoss` in micro-batches: its optimizer takes the curvature of the whole batch.
     """
     if isinstance(loss_fn, TwoPartLoss) and microbatches != 1:
@@ -121,6 +128,8 @@ def make_train_step(loss_fn: LossFn, optimizer: Transform, *, microbatches: int 
         given = state.params, state.state, batch, key
         (loss, (carried, metrics)), grads = in_microbatches(gradient, microbatches)(*given)
         grads = jax.tree.map(jnp.conj, grads)  # uphill for complex parameters too; of real ones it is themselves
+        if gradient_norms:
+            metrics = metrics | {f"gradient/{path}": size for path, size in norms(grads).items()}
         extras: dict = {"value": loss, "grad": grads, "value_fn": value_fn}
         if isinstance(loss_fn, TwoPartLoss):
             extras |= _extras_of_two_parts(loss_fn, state.state, batch, key)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fdl import data, losses, metrics, nn, optim, train, tree
+from fdl.train.checkpoint import disk
 
 MODEL = nn.serial(nn.dense(4, 8), nn.relu, nn.dropout(0.1), nn.dense(8, 3))
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
@@ -60,6 +61,8 @@ def test_lengths_in_steps_and_reports_in_between(step):
     for wrong in ({}, {"steps": 3, "epochs": 1}):
         with pytest.raises(ValueError, match="either steps= or epochs="):
             train.fit(step, make()[1], batches(), **wrong)
+    with pytest.raises(ValueError, match="save_every must be at least 1, got 0"):
+        train.fit(step, make()[1], batches(), steps=3, save_every=0)
     with pytest.raises(ValueError, match="give the length of the run as steps="):
         train.fit(step, make()[1], lambda k: None, epochs=3)
 
@@ -164,21 +167,21 @@ def test_a_cut_between_the_two_saves_loses_no_best_state(step, tmp_path, monkeyp
     score = lambda state: {"valid": values[int(state.step) // 5 - 1]}
     options = {"evaluate": score, "early_stopping": stopping, "epochs": 5, "progress": quiet()}
     best, _ = train.fit(step, make()[1], batches(), **options)
-    save = train.checkpoint.save
+    commit = disk.commit
     for cut in range(1, 9):
         saves = 0
 
-        def killing(*args, cut=cut, **kwargs):
+        def killing(*args, cut=cut):
             nonlocal saves
             saves += 1
-            if saves == cut:
+            if saves >= cut:  # what is killed commits nothing more
                 raise KeyboardInterrupt
-            return save(*args, **kwargs)
+            commit(*args)
 
         directory = tmp_path / str(cut)
-        monkeypatch.setattr(train.checkpoint, "save", killing)
+        monkeypatch.setattr(disk, "commit", killing)
         with pytest.raises(KeyboardInterrupt):
             train.fit(step, make()[1], batches(), directory=directory, **options)
-        monkeypatch.setattr(train.checkpoint, "save", save)
+        monkeypatch.setattr(disk, "commit", commit)
         again, _ = train.fit(step, make()[1], batches(), directory=directory, resume=True, **options)
         assert tree.digest(again) == tree.digest(best)

@@ -1,0 +1,92 @@
+"""The promises of checkpoints at length:  python -m examples.promises kills | overwrite | cost
+
+kills ends runs of four systems 500 times by SIGKILL, overwrite ends saves over a good checkpoint at each of their
+system calls, cost takes the time of an asynchronous save every 100 steps.  Results are JSON files.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent.parent / "results" / "promises"
+
+
+def main() -> int:
+    """0 if the promise holds."""
+    options = arguments()
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        result, holds = {"kills": kills, "overwrite": overwrite, "cost": cost}[options.command](options, Path(folder))
+    from examples.benchmarks.harness.machine import machine
+
+    result |= {"holds": holds, "seconds": round(time.perf_counter() - start, 1), "machine": machine()}
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / f"{options.command}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+    return 0 if holds else 1
+
+
+def kills(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
+    """R1.  Compiled programs are kept in the folder, so that each life is short."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "programs")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    from examples.promises.kills import killed
+    from examples.promises.systems import SYSTEMS
+
+    names = list(SYSTEMS)[: options.systems]
+    found = {name: killed(name, options.kills // len(names), folder / name, options.seed) for name in names}
+    return {"systems": found}, all(holds(system) for system in found.values())
+
+
+def holds(found: dict[str, Any]) -> bool:
+    """Equal ends; steps gone on from that never fall and are mostly past the first; kills inside a save."""
+    steps = [step for run in found["resumed"] for step in run]
+    advancing = all(list(run) == sorted(run) for run in found["resumed"])
+    enough = sum(step > 0 for step in steps) > 0.6 * found["kills"] and found["inside a save"] >= 0.12 * found["kills"]
+    return found["unequal"] == 0 and advancing and enough
+
+
+def overwrite(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
+    """R2 and R3."""
+    from examples.promises.overwrite import overwritten
+
+    found = overwritten(options.kills, folder)
+    return found, found["lost or mixed"] == 0 and found["kills"] >= min(options.kills, sum(found["events"].values()))
+
+
+def cost(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bool]:
+    """R8's price."""
+    from examples.promises.cost import measured
+
+    found = measured(options.rounds, folder)
+    return found, found["cost"] <= 0.03
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.promises", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    killing = commands.add_parser("kills", help="kill runs")
+    killing.add_argument("--kills", type=int, default=500)
+    killing.add_argument("--systems", type=int, default=4, help="so many of the four")
+    killing.add_argument("--seed", type=int, default=0)
+    overwriting = commands.add_parser("overwrite", help="kill saves")
+    overwriting.add_argument("--kills", type=int, default=200)
+    costing = commands.add_parser("cost", help="take the time of saves")
+    costing.add_argument("--rounds", type=int, default=30)
+    for command in (killing, overwriting, costing):
+        command.add_argument("--results", type=Path, default=RESULTS, help="where results go")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
+    sys.exit(main())

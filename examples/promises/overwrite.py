@@ -1,0 +1,90 @@
+"""R2 and R3: a save that is killed at any of its system calls leaves the old state or the new one, whole."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from examples.promises.lives import live
+from fdl import train
+from fdl.train.checkpoint import folders, manifest
+from fdl.train.checkpoint.reading import read
+
+
+class Case(NamedTuple):
+    """A save of `step` over a good checkpoint of step 1."""
+
+    step: int
+    keep: int | Collection[int]
+
+
+CASES = {
+    "a later step": Case(2, 3),
+    "a later step, only the newest kept": Case(2, 1),
+    "the same step again": Case(1, 3),
+    "the same step again, only the newest kept": Case(1, 1),
+}
+
+
+def state(step: int, value: int, size: int) -> train.TrainState:
+    """A state of this many numbers, all alike, which asks for no device."""
+    return train.TrainState(
+        step=np.int32(step),  # type: ignore[arg-type]
+        key=(),  # type: ignore[arg-type]
+        params={"a": np.full(size, value, np.float32), "b": np.full((2, size // 2), value, np.float16)},
+        state={},
+        opt_state=(),
+    )
+
+
+def save(directory: Path, case: Case, value: int, size: int) -> None:
+    """Save."""
+    manifest.environment = dict  # what it asks JAX for takes longer than the save
+    train.checkpoint.save(directory, state(case.step, value, size), keep=case.keep)
+
+
+def overwritten(kills: int, folder: Path, size: int = 1 << 10) -> dict[str, Any]:
+    """Kill a save over a good checkpoint at each of its events in turn, so many times; count what loads after."""
+    found: dict[str, Any] = {"kills": 0, "old": 0, "new": 0, "lost or mixed": 0, "events": {}}
+    points = [
+        (name, event) for name, case in CASES.items() for event in range(1, _events(name, case, folder, found) + 1)
+    ]
+    for trial in range(kills):
+        name, event = points[trial % len(points)]
+        directory = folder / f"trial_{trial}"
+        _prepare(directory, size)
+        log = folder / "log"
+        whole, _ = live(lambda reached: save(directory, CASES[name], 2, size), event, log)  # noqa: B023
+        assert not whole, "the kill came too late"
+        found["kills"] += 1
+        found[_judged(directory)] += 1
+        live(lambda reached: save(directory, CASES[name]._replace(step=3), 3, size), None, log)  # noqa: B023
+        left = [path.name for path in directory.iterdir() if not path.name.startswith("step_")]
+        assert not left, f"what a kill left was not cleaned: {left}"
+    return found
+
+
+def _events(name: str, case: Case, folder: Path, found: dict[str, Any]) -> int:
+    """How many events this save has."""
+    directory = folder / f"dry {name}"
+    _prepare(directory, 1 << 10)
+    _, events = live(lambda reached: save(directory, case, 2, 1 << 10), None, folder / "log")
+    found["events"][name] = len(events)
+    return len(events)
+
+
+def _prepare(directory: Path, size: int) -> None:
+    live(lambda reached: save(directory, Case(1, 3), 1, size), None, directory.parent / "log")
+
+
+def _judged(directory: Path) -> str:
+    """Which state the newest whole checkpoint holds."""
+    for path in folders.newest_first(directory):
+        try:
+            _, arrays = read(path)
+        except train.checkpoint.CheckpointError:
+            continue
+        values = {float(value) for array in (arrays["params/a"], arrays["params/b"]) for value in np.unique(array)}
+        return {frozenset({1.0}): "old", frozenset({2.0}): "new"}.get(frozenset(values), "lost or mixed")
+    return "lost or mixed"

@@ -1,0 +1,20 @@
+"""The states that the tests of checkpoints save."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+
+from fdl import nn, optim, train
+
+MODEL = nn.serial(nn.dense(3, 4), nn.batch_norm(4), nn.dense(4, 2))
+
+
+@cache
+def first(model, optimizer):
+    return train.init_state(model.init, optimizer, seed=0)
+
+
+def make(step=7, model=MODEL, optimizer=None):
+    state = first(model, optimizer or optim.adam(1e-3))
+    return state._replace(step=jnp.asarray(step, jnp.int32), params=jax.tree.map(lambda p: p + step, state.params))
