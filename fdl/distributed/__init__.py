@@ -1,10 +1,13 @@
 """Training on many devices and in many processes: layers, losses and the step stay as they are."""
 
 from fdl.distributed.collectives import count_collectives
+from fdl.distributed.experts import expert_parallel
 from fdl.distributed.mesh import abstract_mesh, make_mesh
+from fdl.distributed.pipeline import pipeline
 from fdl.distributed.place import init_state, on_mesh, put, split, split_batches
 from fdl.distributed.plan import lower, table
 from fdl.distributed.processes import DisagreementError, gather, preempted, require_equal, require_equal_copies
+from fdl.distributed.ring import ring_attention
 from fdl.distributed.rules import (
     Layout,
     along,
@@ -42,6 +45,10 @@ __all__ = [
     "split",
     "split_batches",
     "on_mesh",
+    # parallel code by hand, inside jax.shard_map
+    "ring_attention",
+    "pipeline",
+    "expert_parallel",
     # many processes
     "gather",
     "require_equal",
