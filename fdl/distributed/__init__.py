@@ -1,7 +1,9 @@
 """Training on many devices and in many processes: layers, losses and the step stay as they are."""
 
+from fdl.distributed import checkpoint
 from fdl.distributed.collectives import count_collectives
 from fdl.distributed.experts import expert_parallel
+from fdl.distributed.launch import init
 from fdl.distributed.mesh import abstract_mesh, make_mesh
 from fdl.distributed.pipeline import pipeline
 from fdl.distributed.place import init_state, on_mesh, put, split, split_batches
@@ -45,11 +47,13 @@ __all__ = [
     "split",
     "split_batches",
     "on_mesh",
+    "checkpoint",
     # parallel code by hand, inside jax.shard_map
     "ring_attention",
     "pipeline",
     "expert_parallel",
     # many processes
+    "init",
     "gather",
     "require_equal",
     "require_equal_copies",
