@@ -68,7 +68,8 @@ def arguments(
     """What `jax.distributed.initialize` is to be told, as far as arguments or environment say it.
 
     JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID; with an address, the count and rank of Open MPI too,
-    any version.  JAX reads JAX_LOCAL_DEVICE_IDS and JAX_COORDINATOR_BIND_ADDRESS by itself.
+    any version, and then as under SLURM each process has the device of its local rank alone.  JAX reads
+    JAX_LOCAL_DEVICE_IDS and JAX_COORDINATOR_BIND_ADDRESS by itself.
     """
     found: dict[str, Any] = {"coordinator_address": coordinator or environment.get("JAX_COORDINATOR_ADDRESS")}
     names = {"num_processes": ("JAX_NUM_PROCESSES", processes), "process_id": ("JAX_PROCESS_ID", process)}
@@ -77,6 +78,7 @@ def arguments(
     if found["coordinator_address"] and found["num_processes"] is None and found["process_id"] is None:
         found["num_processes"] = _whole(environment, "OMPI_COMM_WORLD_SIZE")
         found["process_id"] = _whole(environment, "OMPI_COMM_WORLD_RANK")
+        found["local_device_ids"] = local_devices or _own_device(environment)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -109,6 +111,12 @@ def require_alone(environment: Mapping[str, str]) -> None:
     ranks.append(1 + (_whole(environment, "JOB_COMPLETION_INDEX") or 0))
     if max(ranks) > 1:
         raise ValueError(f"there are other processes, but no coordinator was found. {_hint(environment)}")
+
+
+def _own_device(environment: Mapping[str, str]) -> list[int] | None:
+    """The local rank, unless JAX_LOCAL_DEVICE_IDS says which devices."""
+    rank = _whole(environment, "OMPI_COMM_WORLD_LOCAL_RANK")
+    return None if rank is None or "JAX_LOCAL_DEVICE_IDS" in environment else [rank]
 
 
 def _private(given: Mapping[str, Any]) -> dict[str, str]:

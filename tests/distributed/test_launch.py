@@ -22,6 +22,11 @@ def told(coordinator, processes, process):
         (HAND, (None, None, 0), told("10.0.0.1:1234", 4, 0)),
         (MPI, (), {}),
         (MPI | {"JAX_COORDINATOR_ADDRESS": "h:1"}, (), told("h:1", 4, 2)),
+        (
+            MPI | {"JAX_COORDINATOR_ADDRESS": "h:1", "OMPI_COMM_WORLD_LOCAL_RANK": "1"},
+            (),
+            told("h:1", 4, 2) | {"local_device_ids": [1]},
+        ),
         (MPI | HAND, (), told("10.0.0.1:1234", 4, 3)),
         (SLURM, (), {}),
         ({}, (None, None, None, [0, 1]), {"local_device_ids": [0, 1]}),
