@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -31,3 +32,9 @@ def report(process, timeout=300):
     out, errors = process.communicate(timeout=timeout)
     assert process.returncode == 0, errors[-4000:]
     return json.loads(out.splitlines()[-1])
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]

@@ -1,8 +1,14 @@
 """Who a process is, from arguments and environments as launchers leave them."""
 
+import json
+import re
+
 import pytest
 
 from fdl.distributed.launch import arguments, hosts, require_alone, require_reachable
+from tests.distributed.child import ROOT, free_port, start
+
+PAGE = (ROOT / "docs" / "distributed.md").read_text()
 
 HAND = {"JAX_COORDINATOR_ADDRESS": "10.0.0.1:1234", "JAX_NUM_PROCESSES": "4", "JAX_PROCESS_ID": "3"}
 MPI = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "2", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"}
@@ -72,3 +78,36 @@ def test_processes_that_a_launcher_started_do_not_each_run_alone():
         require_alone({"JOB_COMPLETION_INDEX": "1"})
     require_alone({"SLURM_NTASKS": "1"})
     require_alone({})
+
+
+def test_the_page_s_variables_are_those_that_are_read():
+    terminals = [
+        dict(re.findall(r"(JAX_\w+)=(\S+)", line)) for line in re.findall(r"^JAX_.*train.py$", PAGE, re.MULTILINE)
+    ]
+    assert [arguments(terminal) for terminal in terminals] == [told("127.0.0.1:12345", 2, i) for i in (0, 1)]
+    pod = dict(re.findall(r'{name: (JAX_\w+), value: "(.*?)"}', PAGE)) | {"JAX_PROCESS_ID": "1"}
+    assert re.search(r"name: JAX_PROCESS_ID\s+valueFrom: .*job-completion-index", PAGE)
+    assert arguments(pod) == told("train-workers-0-0.train:12345", 2, 1)
+    (name,) = re.findall(r"mpirun .* -x (\w+)=", PAGE)
+    assert arguments(MPI | {name: "head:12345"}) == told("head:12345", 4, 2)
+
+
+def test_processes_started_by_hand_and_by_open_mpi_are_one_run():
+    address = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{free_port()}"}
+    by_hand = {"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "0"}
+    by_mpi = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+    running = [start("join", devices=2, **address, **own) for own in (by_hand, by_mpi)]
+    try:
+        (first, errors), (second, more) = (process.communicate(timeout=120) for process in running)
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0, 0], errors + more
+    status, found = first.splitlines()[-2:]
+    assert re.fullmatch(r"2 processes, 4 devices, fdl \S+, jax \S+, platform cpu", status)
+    assert [json.loads(found), json.loads(second.splitlines()[-1])] == [[0, 2, 4], [1, 2, 4]]
+
+
+def test_one_process_alone_joins_nothing():
+    process = start("join", devices=2)
+    assert json.loads(process.communicate(timeout=120)[0]) == [0, 1, 2]

@@ -1,6 +1,5 @@
 """Eight devices in one process save, two processes go on; SIGTERM to one of them ends both after the same step."""
 
-import socket
 import warnings
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from fdl import data, metrics, nn, optim, train, tree
-from tests.distributed.child import report, start
+from tests.distributed.child import free_port, report, start
 
 MESHES = {"1": [1, 1], "2": [1, 2], "4": [1, 4], "2 x 4": [2, 4], "4 x 2": [4, 2]}
 
@@ -21,18 +20,11 @@ def saved(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def together(saved, tmp_path_factory, free_port):
+def together(saved, tmp_path_factory):
     """Reports of two processes of two devices, started as srun would start them."""
     new = tmp_path_factory.mktemp("new")
     slurm = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
-    slurm["JAX_COORDINATOR_PORT"] = str(free_port)
+    slurm["JAX_COORDINATOR_PORT"] = str(free_port())
     ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
     running = [start("process", saved[0], new, devices=2, **slurm, **rank) for rank in ranks]
     try:
