@@ -24,7 +24,7 @@ def init_state(
 
 
 def put(tree: Tree, places: Tree) -> Tree:
-    """The same arrays with these shardings, from wherever they are: the host, other devices, another mesh.
+    """Copies of the arrays with these shardings, from wherever they are: the host, other devices, another mesh.
 
     With many processes each must give the same values; it reads only what its own devices hold.
     """
@@ -80,11 +80,11 @@ def on_mesh(f: Callable[..., Any], layout: Layout, *, strict: bool = True) -> Ca
 
 
 def _put(leaf: Any, place: jax.sharding.Sharding) -> jax.Array:
-    if place.is_fully_addressable:
-        return jax.device_put(leaf, place)
+    """A copy: a step reuses the memory of the state it is given."""
     if is_key(leaf):
         numbers = _put(jax.random.key_data(leaf), place)
         return jax.random.wrap_key_data(numbers, impl=str(jax.random.key_impl(leaf)))
+    if place.is_fully_addressable:
+        return jax.device_put(leaf.copy() if isinstance(leaf, jax.Array) else np.array(leaf), place)
     whole = np.asarray(leaf)
-    # A copy: a donated buffer must not be NumPy's memory.
     return jax.make_array_from_callback(whole.shape, place, lambda index: np.array(whole[index]))

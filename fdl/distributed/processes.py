@@ -1,5 +1,6 @@
 """What the processes of a run agree on: values, sums, when to stop."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -46,17 +47,10 @@ def require_equal_copies(tree: Tree) -> None:
     The leaves are arrays on one mesh, of one process or many, all of which must call it: at the start of a run and
     every now and then.  Each device reads its part once and sends one number for it.
     """
-    leaves: dict[str, Any] = {
-        path: jax.random.key_data(leaf) if is_key(leaf) else leaf for path, leaf in flatten(tree).items()
-    }
-    specs: dict[str, Any] = {path: leaf.sharding.spec for path, leaf in leaves.items()}
-    mesh = next(iter(leaves.values())).sharding.mesh
-
-    def differ(parts):
-        return {path: _differs(part, specs[path], mesh.axis_names) for path, part in parts.items()}
-
-    compare = jax.shard_map(differ, mesh=mesh, in_specs=(specs,), out_specs=Spec(), check_vma=False)
-    wrong = [path for path, unequal in jax.jit(compare)(leaves).items() if bool(unequal)]
+    leaves = flatten(tree)
+    arrays = tuple(jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves.values())
+    unequal = _unequal(arrays, tuple(array.sharding for array in arrays))
+    wrong = [path for path, differ in zip(leaves, unequal) if bool(differ)]
     if wrong:
         raise DisagreementError(f"devices hold different copies of {', '.join(wrong[:8])}, {len(wrong)} arrays in all")
 
@@ -77,6 +71,18 @@ def _gather(leaf: Any) -> Any:
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         return process_allgather(leaf, tiled=True)
     return np.asarray(leaf)
+
+
+@partial(jax.jit, static_argnums=1)
+def _unequal(arrays: tuple, places: tuple) -> tuple:
+    """For each array whether devices hold different copies of one part."""
+    mesh = places[0].mesh
+    specs = tuple(place.spec for place in places)
+
+    def differ(*parts):
+        return tuple(_differs(part, spec, mesh.axis_names) for part, spec in zip(parts, specs))
+
+    return jax.shard_map(differ, mesh=mesh, in_specs=specs, out_specs=Spec(), check_vma=False)(*arrays)
 
 
 def _differs(part: jax.Array, spec: Spec, axes: tuple[str, ...]) -> jax.Array:

@@ -39,8 +39,8 @@ found = {"process": jax.process_index(), "processes": jax.process_count(), "devi
 first = batch_at(0)["x"]
 found["rows_here"] = sum(len(part.data) for part in first.addressable_shards)
 found["batch"] = tree.digest({"x": distributed.gather(first)})
-for k in range(3):
-    state, log = step(state, batch_at(k))
+for batch in data.prefetch(batch_at, range(3)):
+    state, log = step(state, batch)
 found["loss"] = float(log["loss"])
 distributed.require_equal_copies(state)
 evaluate = train.make_evaluate(distributed.on_mesh(predict, layout, strict=False), {"correct": metrics.correct()})
