@@ -16,7 +16,7 @@ def found():
     return report(start("by_hand"))
 
 
-@pytest.mark.parametrize("case", [*RINGS, "pipeline", "experts", "experts_training"])
+@pytest.mark.parametrize("case", [*RINGS, "sequence", "pipeline", "experts", "experts_training"])
 def test_values_and_gradients_are_those_of_one_device(found, case):
     assert found["errors"][case]["values"] < 1e-6
     assert found["errors"][case]["slopes"] < 3e-6
@@ -26,6 +26,6 @@ def test_a_ring_of_16_bits_sums_in_float32(found):
     assert found["errors"]["ring_bfloat16"]["values"] < 2**-7
 
 
-@pytest.mark.parametrize("case", ["ring", "ring_slopes", "pipeline", "experts"])
+@pytest.mark.parametrize("case", list(GOLDEN))
 def test_devices_talk_as_often_as_they_must(found, case):
     assert found["collectives"][case] == GOLDEN[case]

@@ -43,6 +43,10 @@ def test_a_run_draws_its_batches_inside_its_loop(found):
     assert run["split"] == "P('data',)"
 
 
+def test_what_was_put_on_a_mesh_is_a_copy_that_may_be_given_away(found):
+    assert found["kept"]
+
+
 def test_copies_that_differ_are_named(found):
     assert found["copies"] == "devices hold different copies of params/norm/scale, 1 arrays in all"
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import PartitionSpec as Spec
 
-from fdl import distributed, nn
+from fdl import distributed, losses, nn
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -62,6 +62,56 @@ compiled = jax.jit(ring).lower(*(jax.device_put(x, place) for x in (query, key, 
 slopes = jax.jit(jax.grad(lambda *x: jnp.sum(ring(*x)), (0, 1, 2)))
 back = slopes.lower(*(jax.device_put(x, place) for x in (query, key, value))).compile()
 counts = {"ring": distributed.count_collectives(compiled), "ring_slopes": distributed.count_collectives(back)}
+
+
+# A model whose sequence is split: each device applies it to its own part of the text, and the ring joins the parts.
+def ring_block(dim, heads, attend):
+    def forward(x, norm, query, key, value, output, mlp):
+        h = norm(x)
+        split = [project(h).reshape(*x.shape[:2], heads, -1) for project in (query, key, value)]
+        x = x + output(attend(*split).reshape(x.shape))
+        return x + mlp(x)
+
+    maps = {name: nn.dense(dim, dim, use_bias=False) for name in ("query", "key", "value", "output")}
+    return nn.wire(forward, norm=nn.layer_norm(dim), **maps, mlp=nn.mlp(dim, 32, dim))
+
+
+def gpt(attend):
+    def forward(tokens, places, embed, position, blocks, head):
+        return head(blocks(position(embed(tokens), places)))
+
+    blocks = nn.repeat(ring_block(8, 2, attend), 2)
+    return nn.wire(
+        forward, embed=nn.embedding(16, 8), position=nn.learned_position(32, 8), blocks=blocks, head=nn.dense(8, 16)
+    )
+
+
+def loss_of(model):
+    def loss(params, tokens, after, places):
+        return losses.cross_entropy(model.apply(params, {}, tokens, places, train=True)[0], after).mean()
+
+    return loss
+
+
+whole = gpt(partial(nn.dot_product_attention, causal=True))
+parted = gpt(partial(distributed.ring_attention, axis="sequence", causal=True))
+
+
+@partial(jax.shard_map, mesh=mesh, in_specs=(Spec(), spread, spread, spread), out_specs=Spec())
+def ring_loss(params, *text):
+    params = jax.lax.pcast(params, ("data", "sequence"), to="varying")  # so that slopes are summed once, at the end
+    return jax.lax.pmean(loss_of(parted)(params, *text), ("data", "sequence"))
+
+
+letters = jnp.asarray(np.random.default_rng(1).integers(0, 16, (4, 33)), jnp.int32)
+text = letters[:, :-1], letters[:, 1:], jnp.broadcast_to(jnp.arange(32, dtype=jnp.int32), (4, 32))
+params, _ = whole.init(jax.random.key(2))
+slopes = jax.jit(jax.value_and_grad(ring_loss))
+given = jax.device_put(params, jax.NamedSharding(mesh, Spec())), *(jax.device_put(x, place) for x in text)
+value, slope = slopes(*given)
+want, wanted = jax.jit(jax.value_and_grad(loss_of(whole)))(params, *text)
+found["sequence"] = {"values": farthest(value, want), "slopes": farthest(slope, wanted)}
+counts["sequence"] = distributed.count_collectives(slopes.lower(*given).compile())
 
 # A pipeline: the repetitions of a stacked block on four devices, eight microbatches, each split over two more.
 stages = distributed.make_mesh(data=2, stage=4)

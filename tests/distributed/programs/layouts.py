@@ -123,6 +123,12 @@ found["run"] = {
     "split": str(batch_at(7)["tokens"].sharding.spec),
 }
 
+# What was put there is a copy.
+start = train.init_state(gpt.init, adamw)
+before = tree.digest(start)
+step(distributed.put(start, distributed.shardings(start, layout)), batch_at(0))
+found["kept"] = tree.digest(start) == before
+
 # Copies that differ are found, and named.
 distributed.require_equal_copies(state)
 scale = state.params["norm"]["scale"]
