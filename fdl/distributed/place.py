@@ -8,7 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from fdl.data import Batches, indices
-from fdl.distributed.rules import Layout, batch_shardings, shardings
+from fdl.distributed.rules import Layout, batch_shardings, shardings, used_shardings
 from fdl.optim import Transform
 from fdl.train.state import TrainState, first_state
 from fdl.tree import Tree, is_key
@@ -73,7 +73,7 @@ def on_mesh(f: Callable[..., Any], layout: Layout, *, strict: bool = True) -> Ca
     """
 
     def placed(params, state, batch, *rest):
-        used = jax.lax.with_sharding_constraint(params, shardings(params, layout._replace(params=layout.used)))
+        used = jax.lax.with_sharding_constraint(params, used_shardings(params, layout))
         return f(used, state, split(batch, layout, strict=strict), *rest)
 
     return placed

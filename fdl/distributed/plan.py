@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from fdl.checks import describe
-from fdl.distributed.rules import Layout, axes_of, batch_shardings, shardings
+from fdl.distributed.rules import Layout, axes_of, batch_shardings, shardings, used_shardings
 from fdl.train.state import TrainState
 from fdl.train.step import Step
 from fdl.tree import Tree, flatten, nbytes
@@ -15,7 +15,7 @@ from fdl.tree import Tree, flatten, nbytes
 def table(tree: Tree, layout: Layout) -> str:
     """Parameters or a TrainState as text, a line a leaf: path, type, split, bytes on each device; and their sums.
 
-    The last line is what the parameters take while they are used, see `fsdp`.  Takes shapes alone, as from
+    The last line is what the parameters take at the start of a step, in use, see `fsdp`.  Takes shapes alone, as from
     `jax.eval_shape`, and an `abstract_mesh`.  Raises what `shardings` raises.
     """
     leaves, places = flatten(tree), flatten(shardings(tree, layout))
@@ -24,8 +24,9 @@ def table(tree: Tree, layout: Layout) -> str:
         (path, describe(leaf), _read(places[path].spec), f"{device_bytes(leaf, places[path]):,}")
         for path, leaf in leaves.items()
     ]
-    rows.append(("all", f"{nbytes(tree):,} bytes", f"{layout.mesh.size} devices", f"{_held(tree, layout):,}"))
-    used = _held(params, layout._replace(params=layout.used))
+    held = _held(tree, shardings(tree, layout))
+    rows.append(("all", f"{nbytes(tree):,} bytes", f"{layout.mesh.size} devices", f"{held:,}"))
+    used = _held(params, used_shardings(params, layout))
     rows.append(("parameters in use", f"{nbytes(params):,} bytes", "", f"{used:,}"))
     a, b, c, d = (max(map(len, column)) for column in zip(*rows))
     return "\n".join(f"{path:<{a}}  {kind:<{b}}  {spec:<{c}}  {size:>{d}}" for path, kind, spec, size in rows)
@@ -47,9 +48,9 @@ def lower(step: Step, layout: Layout, state: Tree, batch: Tree, *, platform: str
     return jax.jit(step.pure, donate_argnums=0).trace(*given).lower(lowering_platforms=(platform,))
 
 
-def _held(tree: Tree, layout: Layout) -> int:
+def _held(tree: Tree, places: Tree) -> int:
     """The bytes of a tree that one device holds."""
-    return sum(jax.tree.leaves(jax.tree.map(device_bytes, tree, shardings(tree, layout))))
+    return sum(jax.tree.leaves(jax.tree.map(device_bytes, tree, places)))
 
 
 def _read(spec: jax.sharding.PartitionSpec) -> str:

@@ -14,19 +14,23 @@ from jax.sharding import PartitionSpec as Spec
 
 from fdl.checks import ShapeError, describe
 from fdl.train.state import TrainState
-from fdl.tree import Tree, assign, flatten
+from fdl.tree import Tree, Where, assign, flatten, select
 
 Sizes: TypeAlias = Mapping[str, int]
 Rule: TypeAlias = Spec | Callable[[tuple[int, ...], Sizes], Spec]
 
 
 class Layout(NamedTuple):
-    """Where parameters lie between steps, how they lie in use, by pattern; and how a batch is split."""
+    """Where parameters lie between steps, how they lie in use, by pattern; and how a batch is split.
+
+    Parameters that `late` means are brought into use by the model, see `gathered`; all others at the start of a step.
+    """
 
     mesh: Mesh | AbstractMesh
     params: Mapping[str, Rule]
     used: Mapping[str, Rule]
     batch: Spec
+    late: Where = ()
 
 
 def replicate(mesh: Mesh | AbstractMesh) -> Layout:
@@ -39,14 +43,15 @@ def data_parallel(layout: Layout, axis: str = "data") -> Layout:
     return layout._replace(batch=Spec(axis))
 
 
-def fsdp(layout: Layout, axis: str = "data", *, least: int = 2**12) -> Layout:
+def fsdp(layout: Layout, axis: str = "data", *, least: int = 2**12, late: Where = ()) -> Layout:
     """Data parallel, and parameters and their moments split over the same axis, each along its `largest` dimension.
 
     In use parameters lie as the layout given says: a step gathers them first, and each device keeps and updates its
-    part.  Those of fewer than `least` numbers stay whole.  https://arxiv.org/abs/1910.02054
+    part.  Those that `late` means are `gathered` by the model instead, a repetition at a time.  Parameters of fewer
+    than `least` numbers stay whole.  https://arxiv.org/abs/1910.02054
     """
     params = {pattern: largest(axis, least=least, after=rule) for pattern, rule in layout.params.items()}
-    return data_parallel(layout, axis)._replace(params=params)
+    return data_parallel(layout, axis)._replace(params=params, late=late)
 
 
 def tensor_parallel(layout: Layout, axis: str = "model", *, columns: Sequence[str], rows: Sequence[str] = ()) -> Layout:
@@ -83,7 +88,7 @@ def largest(axis: str, *, least: int = 0, after: Rule = Spec()) -> Rule:
     """
 
     def spec(shape, sizes):
-        base = _spec_of(after, shape, sizes)
+        base = spec_of(after, shape, sizes)
         names = [*base, *[None] * (len(shape) - len(base))]
         if math.prod(shape) < max(least, 2):
             return base
@@ -108,6 +113,13 @@ def shardings(tree: Tree, layout: Layout) -> Tree:
     """
     leaves, rules = flatten(tree), _rules(tree, layout)
     return _like(tree, _fitted(leaves, rules, layout.mesh))
+
+
+def used_shardings(params: Tree, layout: Layout) -> Tree:
+    """The same of parameters at the start of a step: in use, but for those that come late."""
+    late = select(params, layout.late)
+    rest, used = shardings(params, layout), shardings(params, layout._replace(params=layout.used))
+    return jax.tree.map(lambda late, rest, used: rest if late else used, late, rest, used)
 
 
 def batch_shardings(batch: Tree, layout: Layout, *, strict: bool = True) -> Tree:
@@ -143,13 +155,13 @@ def _fitted(leaves: Mapping[str, Any], rules: Mapping[str, Rule], mesh: Any) -> 
     if wrong:
         more = f"\n  and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise ShapeError("these arrays cannot be split as the rules say:\n  " + "\n  ".join(wrong[:8]) + more)
-    return [NamedSharding(mesh, _spec_of(rules[path], leaf.shape, sizes)) for path, leaf in leaves.items()]
+    return [NamedSharding(mesh, spec_of(rules[path], leaf.shape, sizes)) for path, leaf in leaves.items()]
 
 
 def _faults(leaf: Any, rule: Rule, sizes: Sizes) -> list[str]:
     """What is wrong with this rule for this leaf."""
     try:
-        spec = _spec_of(rule, leaf.shape, sizes)
+        spec = spec_of(rule, leaf.shape, sizes)
         if len(spec) > len(leaf.shape):
             return [f"{spec} splits {len(spec)} dimensions, it has {len(leaf.shape)}"]
         return [
@@ -161,7 +173,8 @@ def _faults(leaf: Any, rule: Rule, sizes: Sizes) -> list[str]:
         return [str(error)]
 
 
-def _spec_of(rule: Rule, shape: tuple[int, ...], sizes: Sizes) -> Spec:
+def spec_of(rule: Rule, shape: tuple[int, ...], sizes: Sizes) -> Spec:
+    """The spec that a rule gives an array of this shape."""
     return rule if isinstance(rule, Spec) else rule(shape, sizes)
 
 

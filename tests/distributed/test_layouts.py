@@ -20,8 +20,8 @@ def found():
 def test_three_steps_of_adam_are_those_of_one_device(found, model, layout):
     one = found[model][layout]
     assert one["same_start"]
-    assert one["params"] < {"mlp": 3 * 1.2e-7, "gpt": 2e-6}[model]
-    assert one["loss"] < 1e-6
+    assert one["params"] < {"mlp": 3 * 1.2e-7, "gpt": 4e-6}[model]
+    assert one["loss"] < 2e-6
 
 
 @pytest.mark.parametrize(("model", "layout"), CASES)
@@ -33,6 +33,11 @@ def test_parameters_and_moments_stay_where_they_were_put_and_one_program_serves_
 @pytest.mark.parametrize(("model", "layout"), CASES)
 def test_devices_talk_as_often_as_they_must(found, model, layout):
     assert found[model][layout]["collectives"] == GOLDEN[model][layout]
+
+
+def test_blocks_that_gather_late_hold_the_parameters_of_one_at_a_time(found):
+    gpt = found["gpt"]
+    assert gpt["fsdp_late"]["bytes"] < 0.6 * gpt["fsdp"]["bytes"]
 
 
 def test_a_run_draws_its_batches_inside_its_loop(found):

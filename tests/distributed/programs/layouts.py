@@ -37,23 +37,25 @@ def layouts_of(columns, rows, least):
     }
 
 
-def compare(model, loss_fn, optimizer, batches, layouts):
+def compare(model_of, loss_of, optimizer, batches, layouts):
     """Three steps of each layout against those of one device."""
-    step, state = train.make_train_step(loss_fn, optimizer), train.init_state(model.init, optimizer)
+    model = model_of(None)
+    step, state = train.make_train_step(loss_of(model), optimizer), train.init_state(model.init, optimizer)
     start, log = tree.digest(state), {}
     for k in range(3):
         state, log = step(state, batches(k))
     found, traced = {}, []
-
-    def watched(*given):
-        traced.append(given)
-        return loss_fn(*given)
-
     for name, layout in layouts.items():
+        loss_fn = loss_of(model_of(layout))
+
+        def watched(*given, loss_fn=loss_fn):
+            traced.append(given)
+            return loss_fn(*given)
+
         split_step = train.make_train_step(on_mesh(watched, layout), optimizer)
         split = distributed.init_state(model.init, optimizer, layout)
         same_start, batch_at = tree.digest(split) == start, distributed.split_batches(batches, layout)
-        count = distributed.count_collectives(split_step._one.lower(split, batch_at(0)).compile())
+        compiled = split_step._one.lower(split, batch_at(0)).compile()
         split, _ = split_step(split, batch_at(0))
         traced.clear()
         split, _ = split_step(split, batch_at(1))
@@ -63,24 +65,27 @@ def compare(model, loss_fn, optimizer, batches, layouts):
             "params": farthest(split.params, state.params),
             "loss": float(abs(split_log["loss"] - log["loss"])),
             "moved": moved(split, layout),
-            "collectives": count,
+            "collectives": distributed.count_collectives(compiled),
+            "bytes": compiled.memory_analysis().temp_size_in_bytes,
             "traced_again": len(traced),
         }
     return found
 
 
+def square_of(model):
+    def square(params, state, batch, key):
+        y, state = model.apply(params, state, batch["x"], key=key, train=True)
+        return jnp.mean((y - batch["y"]) ** 2), (state, {})
+
+    return square
+
+
 found, draw = {}, np.random.default_rng(0)
-mlp = nn.mlp(16, 64, 16)
-
-
-def square(params, state, batch, key):
-    y, state = mlp.apply(params, state, batch["x"], key=key, train=True)
-    return jnp.mean((y - batch["y"]) ** 2), (state, {})
-
 
 rows = {"x": draw.normal(size=(64, 16)).astype(np.float32), "y": draw.normal(size=(64, 16)).astype(np.float32)}
 layouts = layouts_of(["dense_0/*"], ["dense_1/kernel"], 100)
-found["mlp"] = compare(mlp, square, optim.adam(1e-2), data.shuffled(rows, 32, seed=1), layouts)
+batches = data.shuffled(rows, 32, seed=1)
+found["mlp"] = compare(lambda layout: nn.mlp(16, 64, 16), square_of, optim.adam(1e-2), batches, layouts)
 
 
 # A transformer with dropout.  With a large eps Adam does not blow up the rounding of gradients that ought to be zero.
@@ -88,18 +93,20 @@ def logits_of(tokens, embed, blocks, norm):
     return norm(blocks(embed(tokens))) @ embed.params["table"].T
 
 
-gpt = nn.wire(
-    logits_of,
-    embed=nn.embedding(48, 32),
-    blocks=nn.repeat(nn.encoder_block(32, 4, causal=True, rate=0.1), 3),
-    norm=nn.layer_norm(32),
-)
+def gpt_of(layout):
+    block = nn.encoder_block(32, 4, causal=True, rate=0.1)
+    late = layout is not None and layout.late
+    blocks = nn.repeat(distributed.gathered(block, layout, "blocks") if late else block, 6)
+    return nn.wire(logits_of, embed=nn.embedding(48, 32), blocks=blocks, norm=nn.layer_norm(32))
 
 
-def next_token(params, state, batch, key):
-    tokens = batch["tokens"]
-    logits, state = gpt.apply(params, state, tokens[:, :-1], key=key, train=True)
-    return losses.cross_entropy(logits, tokens[:, 1:]).mean(), (state, {})
+def next_token_of(model):
+    def next_token(params, state, batch, key):
+        tokens = batch["tokens"]
+        logits, state = model.apply(params, state, tokens[:, :-1], key=key, train=True)
+        return losses.cross_entropy(logits, tokens[:, 1:]).mean(), (state, {})
+
+    return next_token
 
 
 texts = {"tokens": draw.integers(0, 48, (40, 9)).astype(np.int32)}
@@ -107,10 +114,12 @@ batches, adamw = data.shuffled(texts, 8, seed=3), optim.adamw(1e-2, eps=1e-3)
 columns = ["**/query/*", "**/key/*", "**/value/*", "**/mlp/dense_0/*"]
 all_gpt = layouts_of(columns, ["**/output/kernel", "**/mlp/dense_1/kernel"], 1000)
 some = {name: all_gpt[name] for name in ("fsdp", "fsdp_tensor_parallel")}
-found["gpt"] = compare(gpt, next_token, adamw, batches, some)
+some["fsdp_late"] = some["fsdp"]._replace(late="blocks/**")
+found["gpt"] = compare(gpt_of, next_token_of, adamw, batches, some)
 
 # The same, drawn inside the loop of train.run; and which rows lie where.
-layout = some["fsdp_tensor_parallel"]
+layout, gpt = some["fsdp_tensor_parallel"], gpt_of(None)
+next_token = next_token_of(gpt)
 step = train.make_train_step(on_mesh(next_token, layout), adamw)
 by_hand, batch_at = distributed.init_state(gpt.init, adamw, layout), distributed.split_batches(batches, layout)
 for k in range(3):
