@@ -34,11 +34,11 @@ def save(directory: str | Path, state: Any, **how: Any) -> None:
         raise checkpoint.CheckpointError(f"process 0 could not write the checkpoint in {directory}")
 
 
-def restore(directory: str | Path, like: Tree, layout: Layout) -> tuple[Any, dict[str, Any]]:
+def restore(directory: str | Path, like: Tree, layout: Layout, **how: Any) -> tuple[Any, dict[str, Any]]:
     """`train.checkpoint.restore` onto a mesh, whatever mesh the state was saved from: the same bits, newly split.
 
     like is a state or its shapes, as from `jax.eval_shape`.  Every process reads the directory, which all must see.
     """
     with jax.default_device(jax.local_devices(backend="cpu")[0]):  # no device need hold the whole
-        state, metadata = checkpoint.restore(directory, like)
+        state, metadata = checkpoint.restore(directory, like, **how)
     return put(state, shardings(state, layout)), metadata

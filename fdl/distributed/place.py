@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -26,9 +27,10 @@ def init_state(
 def put(tree: Tree, places: Tree) -> Tree:
     """Copies of the arrays with these shardings, from wherever they are: the host, other devices, another mesh.
 
-    With many processes each must give the same values; it reads only what its own devices hold.
+    One sharding serves a whole tree or branch.  With many processes each must give the same values; it reads only what
+    its own devices hold.
     """
-    return jax.tree.map(_put, tree, places)
+    return jax.tree.map(_put, tree, jax.tree.broadcast(places, tree))
 
 
 def split(batch: Tree, layout: Layout, *, strict: bool = True) -> Tree:
@@ -84,6 +86,8 @@ def _put(leaf: Any, place: jax.sharding.Sharding) -> jax.Array:
     if is_key(leaf):
         numbers = _put(jax.random.key_data(leaf), place)
         return jax.random.wrap_key_data(numbers, impl=str(jax.random.key_impl(leaf)))
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.jit(jnp.copy, out_shardings=place)(leaf)
     if place.is_fully_addressable:
         return jax.device_put(leaf.copy() if isinstance(leaf, jax.Array) else np.array(leaf), place)
     whole = np.asarray(leaf)

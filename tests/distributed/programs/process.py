@@ -43,11 +43,14 @@ for batch in data.prefetch(batch_at, range(3)):
     state, log = step(state, batch)
 found["loss"] = float(log["loss"])
 distributed.require_equal_copies(state)
+everywhere = jax.NamedSharding(layout.mesh, jax.P())
+found["moved"] = tree.digest(distributed.put(state.params, everywhere)) == tree.digest(distributed.gather(state.params))
+resident = data.shuffled(distributed.put(examples, everywhere), batch=16, seed=5)
 evaluate = train.make_evaluate(distributed.on_mesh(predict, layout, strict=False), {"correct": metrics.correct()})
 some = [jax.tree.map(lambda leaf, size=size: leaf[:size], examples) for size in (1, 7, 64)]
 found["correct"] = [evaluate(state, one, batch)["correct"] for one in some for batch in (3, 16)]
 found["params"] = {path: leaf.tolist() for path, leaf in tree.flatten(distributed.gather(state.params)).items()}
-looped, _ = train.run(step, distributed.init_state(model.init, optimizer, layout), batches, 3)
+looped, _ = train.run(step, distributed.init_state(model.init, optimizer, layout), resident, 3)
 pairs = zip(jax.tree.leaves(distributed.gather(looped.params)), jax.tree.leaves(distributed.gather(state.params)))
 found["loop"] = max(float(np.abs(a - b).max()) for a, b in pairs)
 
