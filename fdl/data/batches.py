@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl.data.examples import count_examples, named_leaves, take
+from fdl.data.examples import count_examples, named_leaves, on_device, take
 from fdl.data.order import indices, permute, seed_words, steps_per_epoch
 
 
@@ -74,13 +74,13 @@ def in_order(examples: Any, batch: int) -> Iterator[tuple[Any, np.ndarray]]:
 
 
 def to_device(batches: Batches) -> Batches:
-    """The same batches with examples and seed on the default device, where one program serves every seed.
+    """The same batches with examples and seed on a device, the default one, where one program serves every seed.
 
     Raises ValueError for integers that would be cut.
     """
     for path, leaf in named_leaves(batches.examples).items():
         _require_fits(path, leaf)
-    return _Resident(jax.device_put(batches.examples), batches.batch, jax.device_put(seed_words(batches.seed)))
+    return _Resident(on_device(batches.examples), batches.batch, jax.device_put(seed_words(batches.seed)))
 
 
 def _slice(examples: Any, start: int, batch: int, size: int) -> tuple[Any, np.ndarray]:

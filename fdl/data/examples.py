@@ -32,6 +32,11 @@ def take(examples: Any, rows: Any) -> Any:
     return jax.tree.map(lambda leaf: _gather(leaf, rows), examples)
 
 
+def on_device(tree: Any) -> Any:
+    """The arrays on the default device; one that is on devices stays there, be they many or of many processes."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf), tree)
+
+
 def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves by their paths, as in "image" or "pair/source"."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)

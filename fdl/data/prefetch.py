@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-import jax
+from fdl.data.examples import on_device
 
 
 def prefetch(batch_of: Callable[[int], Any], steps: Iterable[int], depth: int = 2) -> Iterator[Any]:
@@ -18,7 +18,7 @@ def prefetch(batch_of: Callable[[int], Any], steps: Iterable[int], depth: int = 
         raise ValueError(
             f"depth must be at least 1, got {depth}; to make batches without a thread, map batch_of over steps"
         )
-    return _ahead(lambda step: jax.device_put(batch_of(step)), steps, depth)
+    return _ahead(lambda step: on_device(batch_of(step)), steps, depth)
 
 
 def _ahead(load: Callable[[int], Any], steps: Iterable[int], depth: int) -> Iterator[Any]:

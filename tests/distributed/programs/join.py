@@ -1,0 +1,10 @@
+"""Join the others, and say who one is."""
+
+import json
+
+import jax
+
+from fdl import distributed
+
+distributed.init(heartbeat=10, timeout=60)
+print(json.dumps([jax.process_index(), jax.process_count(), jax.device_count()]))

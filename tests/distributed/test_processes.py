@@ -1,0 +1,105 @@
+"""Eight devices in one process save, two processes go on; SIGTERM to one of them ends both after the same step."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fdl import data, metrics, nn, optim, train, tree
+from tests.distributed.child import free_port, report, start
+
+MESHES = {"1": [1, 1], "2": [1, 2], "4": [1, 4], "2 x 4": [2, 4], "4 x 2": [4, 2]}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("old")
+    return folder, report(start("restore", folder))
+
+
+@pytest.fixture(scope="module")
+def together(saved, tmp_path_factory):
+    """Reports of two processes of two devices, started as srun would start them."""
+    new = tmp_path_factory.mktemp("new")
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_STEP_NODELIST": "127.0.0.1", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
+    slurm["JAX_COORDINATOR_PORT"] = str(free_port())
+    ranks = [{"SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in "01"]
+    running = [start("process", saved[0], new, devices=2, **slurm, **rank) for rank in ranks]
+    try:
+        return new, [report(process) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+
+
+@pytest.mark.parametrize("mesh", MESHES)
+def test_a_checkpoint_of_eight_devices_fits_every_mesh(saved, mesh):
+    restored = saved[1]["restored"][mesh]
+    assert restored["equal"]
+    assert restored["metadata"] == {"devices": 8}
+    assert restored["later"] < 2e-7
+
+
+def test_a_restored_state_is_split_as_its_new_layout_says(saved):
+    splits = {mesh: restored["split"] for mesh, restored in saved[1]["restored"].items()}
+    assert splits == MESHES
+
+
+def test_two_processes_are_one_run(together):
+    a, b = together[1]
+    assert (a["process"], b["process"], a["processes"], a["devices"]) == (0, 1, 2, 4)
+    assert a["rows_here"] == b["rows_here"] == 8
+    assert a["moved"]
+    for name in ("batch", "loss", "correct", "params", "restored", "loop", "saved", "stopped"):
+        assert a[name] == b[name], name
+
+
+def test_two_processes_take_the_steps_of_one_device(together):
+    ours = together[1][0]
+    examples = {"x": np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)}
+    examples["y"] = np.tanh(examples["x"][:, :4])
+    batches, model = data.shuffled(examples, batch=16, seed=5), nn.mlp(16, 64, 4)
+
+    def square(params, state, batch, key):
+        y, state = model.apply(params, state, batch["x"], key=key, train=True)
+        return jnp.mean((y - batch["y"]) ** 2), (state, {})
+
+    def predict(params, state, batch):
+        return model.apply(params, state, batch["x"])[0], batch["y"].argmax(-1).astype(jnp.int32)
+
+    step, state = train.make_train_step(square, optim.adam(1e-2)), train.init_state(model.init, optim.adam(1e-2))
+    assert ours["batch"] == tree.digest({"x": batches(0)["x"]})
+    for k in range(3):
+        state, _ = step(state, batches(k))
+    for path, leaf in tree.flatten(state.params).items():
+        np.testing.assert_allclose(np.array(ours["params"][path]), leaf, rtol=0, atol=2e-7)
+    assert ours["loop"] < 1e-7  # train.run, whose dispatches must not depend on the clocks of processes
+    evaluate = train.make_evaluate(predict, {"correct": metrics.correct()})
+    some = [jax.tree.map(lambda leaf, size=size: leaf[:size], examples) for size in (1, 7, 64)]
+    assert ours["correct"] == [evaluate(state, one)["correct"] for one in some for _ in range(2)]
+
+
+def test_checkpoints_pass_between_numbers_of_processes(saved, together):
+    new, (ours, _) = together
+    assert ours["restored"] == saved[1]["digest"]
+    model, optimizer = nn.mlp(16, 64, 4), optim.adam(1e-2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of another environment
+        state, _ = train.checkpoint.restore(new, train.init_state(model.init, optimizer))
+    assert tree.digest(state) == ours["saved"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_in_every_process(together):
+    assert [found["refused"] for found in together[1]][1] == "CheckpointError"
+    assert together[1][0]["refused"] != "nothing"
+
+
+def test_processes_that_differ_are_told_how(together):
+    message = "the seed of process 1 is 1, of process 0 0; 1 of 2 processes differ from process 0"
+    assert [found["equal"] for found in together[1]] == [message, message]
+
+
+def test_a_signal_to_one_process_stops_all_after_the_same_step(together):
+    assert 3 < together[1][0]["stopped"] < 1999

@@ -1,0 +1,146 @@
+"""Layouts on shapes alone: what lies where, what it costs, what is refused; a step for devices that are not here."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import PartitionSpec as Spec
+
+from fdl import distributed, losses, nn, optim, train, tree
+from fdl.checks import ShapeError, TreeError
+from fdl.distributed import along, data_parallel, fsdp, largest, replicate, tensor_parallel
+from fdl.train.state import first_state
+
+MESH = distributed.abstract_mesh(data=4, model=2)
+MODEL = nn.serial(nn.mlp(16, 64, 16), nn.batch_norm(16), blocks=nn.repeat(nn.dense(16, 16), 3), head=nn.dense(16, 10))
+
+
+def shapes_of(model, optimizer):
+    return jax.eval_shape(lambda key: first_state(model.init, optimizer, key), jax.random.key(0))
+
+
+def specs(tree_, layout):
+    return {path: place.spec for path, place in tree.flatten(distributed.shardings(tree_, layout)).items()}
+
+
+def test_a_state_follows_its_parameters():
+    layout = fsdp(
+        tensor_parallel(replicate(MESH), columns=["mlp_0/dense_0/*"], rows=["mlp_0/dense_1/kernel"]), least=200
+    )
+    found = specs(shapes_of(MODEL, optim.adam(1e-3)), layout)
+    for root in ("params", "opt_state/0/mean", "opt_state/0/square"):
+        assert found[f"{root}/mlp_0/dense_0/kernel"] == Spec("data", "model")
+        assert found[f"{root}/mlp_0/dense_0/bias"] == Spec("model")
+        assert found[f"{root}/mlp_0/dense_1/kernel"] == Spec("model", "data")
+        assert found[f"{root}/mlp_0/dense_1/bias"] == Spec()
+        assert found[f"{root}/blocks/kernel"] == Spec(None, "data")
+        assert found[f"{root}/head/kernel"] == Spec()
+    assert found["step"] == found["key"] == found["state/batch_norm_0/mean"] == Spec()
+
+
+def test_rules_of_ones_own_come_first_and_count_from_the_end_if_wished():
+    params = shapes_of(MODEL, optim.sgd(0.1)).params
+    rules = {"blocks/*": along(-1, "model"), "head/kernel": Spec(("data", "model"))}
+    found = specs(params, distributed.prefer(replicate(MESH), rules))
+    assert found["blocks/kernel"] == Spec(None, None, "model")
+    assert found["blocks/bias"] == Spec(None, "model")
+    assert found["head/kernel"] == Spec(("data", "model"))
+    assert found["head/bias"] == Spec()
+
+
+def test_a_batch_is_split_along_its_rows():
+    batch = {"image": jax.ShapeDtypeStruct((8, 28, 28), "float32"), "scale": jax.ShapeDtypeStruct((), "float32")}
+    places = distributed.batch_shardings(batch, data_parallel(replicate(MESH)))
+    assert places["image"].spec == Spec("data")
+    assert places["scale"].spec == Spec()
+
+
+@pytest.mark.parametrize(
+    ("rules", "error", "message"),
+    [
+        ({"head/*": Spec()}, TreeError, "no pattern matches 'batch_norm_0/bias'"),
+        ({"heads/*": Spec(), "**": Spec()}, TreeError, "'heads/*' comes first for no leaf"),
+        ({"head/kernel": Spec(None, "data"), "**": Spec()}, ShapeError,
+         "head/kernel, float32[16,10]: dimension 1, 10, does not divide by 'data' of size 4"),
+        ({"head/bias": Spec(None, "data"), "**": Spec()}, ShapeError, "splits 2 dimensions, it has 1"),
+        ({"head/kernel": Spec("modle"), "**": Spec()}, ShapeError,
+         "the mesh has no axis 'modle', its axes are data, model"),
+        ({"head/bias": along(-2, "data"), "**": Spec()}, ShapeError, "head/bias, float32[10]: it has no dimension -2"),
+        ({"head/bias": largest("data"), "**": Spec()}, ShapeError, "no dimension left divides by 'data' of size 4"),
+        ({"**": Spec("data")}, ShapeError, "these arrays cannot be split as the rules say"),
+    ],
+)  # fmt: skip
+def test_rules_that_do_not_fit_are_refused_by_path(rules, error, message):
+    params = shapes_of(MODEL, optim.sgd(0.1)).params
+    with pytest.raises(error, match=re.escape(message)):
+        distributed.shardings(params, replicate(MESH)._replace(params=rules))
+
+
+def test_rows_that_do_not_divide_are_refused_or_left_whole():
+    batch, layout = {"x": jax.ShapeDtypeStruct((30, 2), "float32")}, data_parallel(replicate(MESH))
+    with pytest.raises(ShapeError, match=r"x, float32\[30,2\]: dimension 0, 30, does not divide by 'data' of size 4"):
+        distributed.batch_shardings(batch, layout)
+    assert distributed.batch_shardings(batch, layout, strict=False)["x"].spec == Spec()
+
+
+@pytest.mark.parametrize(
+    "axes", [{}, {"data": 0}, {"data": -1, "model": -1}, {"data": 1009}, {"data": -1, "model": 1009}]
+)
+def test_a_mesh_that_the_devices_do_not_fill_is_refused(axes):
+    with pytest.raises(ValueError, match="a mesh"):
+        distributed.make_mesh(**axes)
+
+
+def test_a_mesh_fills_up_to_the_devices():
+    assert dict(distributed.make_mesh(data=-1, model=1).shape) == {"data": 1, "model": 1}
+
+
+def test_the_table_shows_what_each_device_holds():
+    params = {
+        "dense": {"kernel": jax.ShapeDtypeStruct((8, 6), "float32"), "bias": jax.ShapeDtypeStruct((6,), "bfloat16")}
+    }
+    layout = replicate(MESH)._replace(params={"*/kernel": Spec(("data", "model")), "**": Spec(None)})
+    assert distributed.table(params, layout).splitlines() == [
+        "dense/bias         bfloat16[6]   whole          12",
+        "dense/kernel       float32[8,6]  (data+model)   24",
+        "all                204 bytes     8 devices      36",
+        "parameters in use  204 bytes                   204",
+    ]
+
+
+def gpt(vocab, context, dim, depth, heads, layout):
+    block = distributed.gathered(nn.encoder_block(dim, heads, causal=True), layout, "blocks")
+
+    def forward(tokens, embed, position, blocks, norm):
+        return norm(blocks(position(embed(tokens)))) @ embed.params["table"].T
+
+    return nn.wire(
+        forward,
+        embed=nn.embedding(vocab, dim),
+        position=nn.learned_position(context, dim),
+        blocks=nn.repeat(block, depth),
+        norm=nn.layer_norm(dim),
+    )
+
+
+def test_a_step_of_gpt_2_xl_is_lowered_for_256_devices_that_are_not_here():
+    mesh = distributed.abstract_mesh(data=32, model=8)
+    tensor = tensor_parallel(replicate(mesh), columns=["**/mlp/dense_0/*"], rows=["**/mlp/dense_1/kernel"])
+    layout = fsdp(tensor, late="blocks/**")
+    model, optimizer = gpt(50257, 1024, 1600, 48, 25, layout), optim.adamw(1e-4)
+
+    def loss_fn(params, state, batch, key):
+        logits, state = model.apply(params, state, batch["tokens"], key=key, train=True)
+        return losses.cross_entropy(logits, batch["next"]).mean(), (state, {})
+
+    state = shapes_of(model, optimizer)
+    tokens = jax.ShapeDtypeStruct((512, 1024), jnp.int32)
+    step = train.make_train_step(distributed.on_mesh(loss_fn, layout), optimizer)
+    program = distributed.lower(step, layout, state, {"tokens": tokens, "next": tokens}).as_text()
+    assert "mhlo.num_partitions = 256" in program
+    assert re.search(r'<\["data"=32, "model"=8\]>', program)
+    assert tree.count(state.params) == 1_557_611_200
+    *_, every, used = distributed.table(state, layout).splitlines()
+    assert every.split() == ["all", "18,691,334,416", "bytes", "256", "devices", "261,480,616"]
+    assert used.split() == ["parameters", "in", "use", "6,230,444,800", "bytes", "405,102,400"]
