@@ -19,7 +19,7 @@ def init_state(
     init: Callable[[jax.Array], tuple[Tree, Tree]], optimizer: Transform, layout: Layout, seed: int = 0
 ) -> TrainState:
     """`train.init_state`, every array made on the devices that hold it: no device or host ever holds the whole."""
-    make = lambda key: first_state(init, optimizer, key)
+    make = lambda key: first_state(init, optimizer.init, key)
     key = jax.random.key(seed)
     return jax.jit(make, out_shardings=shardings(jax.eval_shape(make, key), layout))(key)
 
