@@ -17,7 +17,7 @@ MODEL = nn.serial(nn.mlp(16, 64, 16), nn.batch_norm(16), blocks=nn.repeat(nn.den
 
 
 def shapes_of(model, optimizer):
-    return jax.eval_shape(lambda key: first_state(model.init, optimizer, key), jax.random.key(0))
+    return jax.eval_shape(lambda key: first_state(model.init, optimizer.init, key), jax.random.key(0))
 
 
 def specs(tree_, layout):
