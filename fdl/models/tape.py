@@ -5,7 +5,7 @@ and how a gradient by its result becomes gradients by those.  Read backwards onc
 number by every variable, for about the cost of computing the number.
 
 The values are JAX's arrays, so `jit`, `vmap` and `jax.grad` itself go through it as through any function.
-Linnainmaa 1970; Griewank and Walther 2008, algorithm 3.1, https://doi.org/10.1137/1.9780898717761
+Linnainmaa 1970; Griewank and Walther 2008, chapter 3, https://doi.org/10.1137/1.9780898717761
 
 >>> value, gradient = value_and_grad(lambda w: total(w * w))(jnp.array([1.0, 2.0]))
 >>> gradient
