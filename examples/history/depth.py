@@ -17,11 +17,11 @@ from examples.course.row import Figure, Outcome, Row
 from fdl import data, losses, metrics, models, optim, train
 from fdl.inspection import gradient_norms
 
-DEPTH, DIM, BATCH, EPOCHS = 30, 50, 100, 4
+DEPTH, DIM, BATCH, EPOCHS = 30, 50, 100, 3
 BLOCKS = {
     "plain": models.plain_block(DIM),
     "residual": models.residual_block(DIM),
-    "highway": models.highway_block(DIM),
+    "highway": models.highway_block(DIM, gate_bias=-4.0),
     "batch_norm": models.normalised_block(DIM),
 }
 
