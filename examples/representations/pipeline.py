@@ -32,10 +32,10 @@ class Pipeline(NamedTuple):
     """All that decides a run, besides the seed.  l2 is λ of the penalty λ Σ w² on kernels."""
 
     model: nn.Layer
-    l2: float = 1e-5
-    optimizer: Callable[[int], optim.Transform] = lambda steps: optim.sgd(optim.cosine(0.05, steps), momentum=0.9)
+    l2: float = 5e-5
+    optimizer: Callable[[int], optim.Transform] = lambda steps: optim.sgd(optim.cosine(0.1, steps), momentum=0.9)
     batch: int = 100
-    epochs: int = 15
+    epochs: int = 10
 
 
 def mnist() -> tuple[data.Examples, data.Examples, data.Examples]:
@@ -94,7 +94,7 @@ def scipy_optimum(examples: data.Examples, l2: float, iterations: int, classes: 
     return float(minimize(value_and_gradient, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations}).fun)
 
 
-def optimum_gap(examples: data.Examples, softmax: nn.Layer = SOFTMAX, *, l2=1e-3, iterations: int = 100) -> float:
+def optimum_gap(examples: data.Examples, softmax: nn.Layer = SOFTMAX, *, l2=1e-3, iterations: int = 200) -> float:
     """How far above SciPy's optimum softmax regression ends when it is trained by L-BFGS on all examples at once."""
     how = Pipeline(softmax, l2, lambda steps: optim.lbfgs(), batch=len(examples["label"]), epochs=iterations)
     state = training(how, examples, seed=0)
@@ -110,7 +110,8 @@ def run(seed: int, folder: Path) -> Outcome:
         state = training(how, train_set, seed)
         figures[name], steps = testing(how, state, test_set), int(state.step)
         figures[f"{name}_valid"] = testing(how, state, valid_set)
-    return Outcome(figures | {"optimum_gap": optimum_gap(train_set)}, steps=steps)
+    few = jax.tree.map(lambda leaf: leaf[:10_000], train_set)
+    return Outcome(figures | {"optimum_gap": optimum_gap(few)}, steps=steps)
 
 
 ROW = Row(
@@ -125,7 +126,9 @@ ROW = Row(
         Figure("softmax_valid", "softmax regression: % of the 5,000 held-out images wrong"),
         Figure("mlp_valid", "784-800-10: the same"),
         Figure("cnn_valid", "two convolutions: the same"),
-        Figure("optimum_gap", "softmax by full-batch L-BFGS: nats above SciPy's optimum", "0", -1e-5, 1e-5),
+        Figure(
+            "optimum_gap", "softmax by L-BFGS on 10,000 images at once: nats above SciPy's optimum", "0", -1e-5, 1e-5
+        ),
     ),
     run=run,
     budget=300,
