@@ -17,17 +17,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from examples.mnist import RECIPES
-from fdl import data, losses, optim, train
+from fdl import data, losses, nn, optim, train
 from fdl.compile import compile
 
+SOFTMAX = nn.serial(nn.flatten, nn.dense(784, 10, kernel_init=nn.zeros()))
+MLP = nn.serial(nn.flatten, nn.dense(784, 800, kernel_init=nn.he_normal()), nn.relu, nn.dense(800, 10))
+CNN = nn.serial(
+    *(nn.conv(1, 32, 3, kernel_init=nn.he_normal()), nn.batch_norm(32), nn.relu, nn.max_pool(2)),
+    *(nn.conv(32, 64, 3, kernel_init=nn.he_normal()), nn.batch_norm(64), nn.relu, nn.max_pool(2)),
+    *(nn.flatten, nn.dropout(0.2), nn.dense(7 * 7 * 64, 128, kernel_init=nn.he_normal()), nn.relu),
+    *(nn.dropout(0.2), nn.dense(128, 10)),
+)
+MODELS = {"softmax": (SOFTMAX, 250), "mlp": (MLP, 100), "cnn": (CNN, 100)}  # with the size of a batch
 STEPS = {"softmax": 512, "mlp": 64, "cnn": 16}
 WAYS = ("run", "scan", "single")
 
 
 def workload(name: str, resident: int = 4000):
     """(step, fresh state, batches on the device) of one of the MNIST models on random images."""
-    recipe = RECIPES[name]
+    model, batch_size = MODELS[name]
     rng = np.random.default_rng(0)
     examples = {
         "image": rng.integers(0, 256, (resident, 28, 28, 1), dtype=np.uint8),
@@ -36,12 +44,12 @@ def workload(name: str, resident: int = 4000):
 
     def loss_fn(params, state, batch, key):
         x = batch["image"].astype(jnp.float32) / 255
-        logits, state = recipe.model.apply(params, state, x, key=key, train=True)
+        logits, state = model.apply(params, state, x, key=key, train=True)
         return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
 
     optimizer = optim.adam(1e-3)
-    state = train.init_state(recipe.model.init, optimizer)
-    batches = data.to_device(data.shuffled(examples, batch=recipe.batch))
+    state = train.init_state(model.init, optimizer)
+    batches = data.to_device(data.shuffled(examples, batch=batch_size))
     return train.make_train_step(loss_fn, optimizer), state, batches
 
 

@@ -4,6 +4,7 @@ from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
 from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
+from fdl.data.kinship import family_trees
 from fdl.data.order import indices, permute, steps_per_epoch
 from fdl.data.prefetch import prefetch
 from fdl.data.sources import Dataset, Examples, digits, fashion_mnist, idx_examples, mnist
@@ -14,6 +15,7 @@ __all__ = [
     "Dataset",
     "Examples",
     "digits",
+    "family_trees",
     "fashion_mnist",
     "idx_examples",
     "mnist",

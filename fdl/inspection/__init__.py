@@ -2,7 +2,9 @@
 
 from fdl.inspection import landscapes
 from fdl.inspection.capture import capture
+from fdl.inspection.codes import binary_codes, distinct_codes, hamming_distances
 from fdl.inspection.flops import Flops, flops
+from fdl.inspection.gradients import gradient_norms
 from fdl.inspection.kronecker import kronecker_factors
 from fdl.inspection.nonfinite import NonFinite, find_nonfinite
 from fdl.inspection.statistics import Moments, Statistics, statistics
@@ -18,6 +20,10 @@ __all__ = [
     "statistics",
     "Statistics",
     "Moments",
+    "gradient_norms",
+    "binary_codes",
+    "distinct_codes",
+    "hamming_distances",
     "kronecker_factors",
     "find_nonfinite",
     "NonFinite",

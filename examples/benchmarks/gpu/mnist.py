@@ -9,8 +9,8 @@ import json
 import time
 
 import jax
+import jax.numpy as jnp
 
-from examples.mnist import shifted
 from fdl import data, losses, metrics, nn, optim, train, tree
 
 EPOCHS, BATCH, SHIFT, PEAK = 16, 500, 2, 4e-3
@@ -31,6 +31,12 @@ def network(dim: int = 32) -> nn.Layer:
         *(stage(1, dim), stage(dim, 2 * dim), stage(2 * dim, 4 * dim)),
         *(nn.flatten, nn.dropout(0.3), nn.dense(9 * 4 * dim, 10)),
     )
+
+
+def shifted(key: jax.Array, image: jax.Array, most: int) -> jax.Array:
+    """Each image moved by up to `most` pixels along both axes; their margins are empty.  (batch, height, width, 1)"""
+    by = jax.random.randint(key, (len(image), 2), -most, most + 1)
+    return jax.vmap(lambda image, by: jnp.roll(image, by, (0, 1)))(image, by)
 
 
 def program(model: nn.Layer, steps: int) -> tuple:
