@@ -111,7 +111,8 @@ def test_no_drawers():
 
 
 @pytest.mark.parametrize(
-    "package", ["fdl.nn", "fdl.losses", "fdl.metrics", "fdl.optim", "fdl.data", "fdl.train", "fdl.inspection"]
+    "package",
+    ["fdl.nn", "fdl.losses", "fdl.metrics", "fdl.optim", "fdl.data", "fdl.models", "fdl.train", "fdl.inspection"],
 )
 def test_public_names_are_listed_by_hand_and_documented(package):
     module = importlib.import_module(package)

@@ -1,0 +1,1 @@
+"""From the neuron to backpropagation."""

@@ -1,0 +1,62 @@
+"""The systems of the lecture, one file each: what its people built, in a form to be read."""
+
+from fdl.models.adaline import (
+    adaline,
+    correlation,
+    lms_update,
+    madaline,
+    minimum_disturbance_update,
+    misadjustment,
+    time_constants,
+)
+from fdl.models.approximator import interpolant, interpolation_bound, shallow_net
+from fdl.models.neuron import Neuron, firing_rate, rheobase, simulate, spike, spiking_net
+from fdl.models.no_free_lunch import all_splits, all_targets, majority, nearest_neighbour, right_off_training
+from fdl.models.online import Learnt, learn_online, with_bias
+from fdl.models.perceptron import multiclass_perceptron_update, perceptron_update, vote
+from fdl.models.threshold import Units, all_inputs, all_of, any_of, compile_table, exclusive_or, fire, none_of
+
+__all__ = [
+    # neuron
+    "Neuron",
+    "firing_rate",
+    "rheobase",
+    "simulate",
+    "spike",
+    "spiking_net",
+    # threshold
+    "Units",
+    "all_inputs",
+    "all_of",
+    "any_of",
+    "compile_table",
+    "exclusive_or",
+    "fire",
+    "none_of",
+    # online
+    "Learnt",
+    "learn_online",
+    "with_bias",
+    # perceptron
+    "multiclass_perceptron_update",
+    "perceptron_update",
+    "vote",
+    # adaline
+    "adaline",
+    "correlation",
+    "lms_update",
+    "madaline",
+    "minimum_disturbance_update",
+    "misadjustment",
+    "time_constants",
+    # approximator
+    "interpolant",
+    "interpolation_bound",
+    "shallow_net",
+    # no_free_lunch
+    "all_splits",
+    "all_targets",
+    "majority",
+    "nearest_neighbour",
+    "right_off_training",
+]
