@@ -26,7 +26,7 @@ from fdl import data, models
 
 SPREAD = np.array([0.5, 1.0, 1.5, 2.0], np.float32)  # standard deviations of the inputs along axes that are turned
 WANTED = np.array([1.0, -2.0, 0.5, 3.0], np.float32)
-NOISE, EPOCHS, RATE = 0.5, 20, 1e-4
+NOISE, EPOCHS, RATE = 0.5, 10, 1e-4
 learn = jax.jit(models.learn_online, static_argnums=0)
 
 
@@ -55,14 +55,13 @@ def misadjustment(key: jax.Array, runs: int = 64, steps: int = 20_000) -> tuple[
     input_key, noise_key = jax.random.split(key)
     x = inputs(input_key, runs, steps)
     noise = NOISE * jax.random.normal(noise_key, (runs, steps))
-    flat = x.reshape(-1, 4)
-    correlation = models.correlation(flat)
+    correlation = models.correlation(x.reshape(-1, 4))
     rate = 0.05 / jnp.trace(correlation)
     target = x @ WANTED + noise
     each = jax.vmap(partial(learn, partial(models.lms_update, rate=rate), jnp.zeros(4)))
-    error = each(x, target).seen[:, steps // 2 :]
-    best = np.linalg.lstsq(np.asarray(flat), np.asarray(target.ravel()))[1][0] / target.size
-    return jnp.mean(error**2) / best - 1, models.misadjustment(correlation, rate)
+    error, x, target = (part[:, steps // 2 :] for part in (each(x, target).seen, x, target))
+    least = np.linalg.lstsq(np.asarray(x).reshape(-1, 4), np.asarray(target).ravel())[1][0] / target.size
+    return jnp.mean(error**2) / least - 1, models.misadjustment(correlation, rate)
 
 
 def time_constants(key: jax.Array, runs: int = 4000) -> tuple[np.ndarray, jax.Array, np.ndarray]:
@@ -119,10 +118,9 @@ def digits(seed: int) -> dict:
 
 
 def draw(arrays: dict[str, np.ndarray]):
-    from matplotlib.figure import Figure as Canvas
+    import matplotlib.pyplot as plt
 
-    canvas = Canvas(figsize=(6, 3.2), layout="constrained")
-    axes = canvas.subplots()
+    canvas, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
     times = np.arange(len(arrays["curves"]))
     for i, constant in enumerate(arrays["constants"]):
         axes.semilogy(times, arrays["curves"][:, i], color=f"C{i}", label=f"τ = {constant:.0f}")

@@ -91,10 +91,9 @@ def largest(errors: np.ndarray) -> float:
 
 
 def draw(arrays: dict[str, np.ndarray]):
-    from matplotlib.figure import Figure as Canvas
+    import matplotlib.pyplot as plt
 
-    canvas = Canvas(figsize=(9, 3.2), layout="constrained")
-    left, right = canvas.subplots(1, 2)
+    canvas, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for name, errors in zip(SMOOTH, arrays["built"]):
         left.loglog(WIDTHS, errors, ".-", label=name)
     left.set(title="written down", xlabel="width", ylabel="largest error")

@@ -81,10 +81,9 @@ def spiking_accuracy(seed: int) -> tuple[float, int]:
 
 
 def draw(arrays: dict[str, np.ndarray]):
-    from matplotlib.figure import Figure as Canvas
+    import matplotlib.pyplot as plt
 
-    canvas = Canvas(figsize=(9, 3.2), layout="constrained")
-    left, right = canvas.subplots(1, 2)
+    canvas, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     left.plot(np.arange(len(arrays["ramp"])) * 0.05, arrays["voltage"], linewidth=0.8)
     left.axhline(NEURON.threshold, color="grey", linestyle=":")
     left.set(title="a current that grows from 0 to 3 nA", xlabel="ms", ylabel="voltage, mV")

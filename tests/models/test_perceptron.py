@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from examples.history.perceptron import cycle, margin, novikoff, separable_sets
+from examples.history.perceptron import margin, novikoff, on_xor, separable_sets
 from fdl import models
 from fdl.checks import DtypeError, ShapeError
 
@@ -79,9 +79,9 @@ def test_the_margin_is_the_largest():
 
 
 def test_on_xor_the_weights_come_back_to_where_they_were():
-    found = cycle()
+    found = on_xor(seed=0)
     assert found["xor_period"] > 0
-    assert found["xor_longest"] < 3
+    assert 1 <= found["xor_longest"] < 10
 
 
 def test_mistakes_say_what_to_do():
