@@ -35,7 +35,7 @@ ROUGH = {
     "|x|": np.abs,
     "step": lambda x: np.where(x > 0, 1.0, 0.0),
 }
-POINTS, STEPS, STARTS = 512, 3000, 5
+POINTS, STEPS, STARTS = 256, 1000, 5
 
 
 def run(seed: int, folder: Path) -> Outcome:
@@ -47,10 +47,10 @@ def run(seed: int, folder: Path) -> Outcome:
     pairs = [wide <= narrow for row in trained for i, narrow in enumerate(row) for wide in row[i + 1 :]]
     figures = {
         "slope": float(np.mean([np.polyfit(np.log(WIDTHS), np.log(row), 1)[0] for row in built])),
-        "of_bound": float(np.max(built / bounds)),
+        "of_bound": round(float(np.max(built / bounds)), 9),  # of a parabola the bound is the error, up to rounding
         "monotone": float(np.mean(pairs)),
-        "relu": largest(trained_errors(np.abs, 64, seed)),
-        "square": largest(trained_errors(np.abs, 64, seed, jnp.square)),
+        "relu": largest(trained_errors(np.abs, 64, seed, nn.relu, 1.0)),
+        "square": largest(trained_errors(np.abs, 64, seed, jnp.square, 1.0)),
     }
     return Outcome(figures, {"built": built, "trained": trained}, STEPS)
 
@@ -64,11 +64,11 @@ def built_error(name: str, width: int) -> float:
         return float(np.max(np.abs(models.shallow_net(width).apply(params, {}, x[:, None])[0][:, 0] - function(x))))
 
 
-def trained_errors(function, width: int, seed: int, activation=nn.relu) -> np.ndarray:
+def trained_errors(function, width: int, seed: int, activation=nn.tanh, scale: float = 4.0) -> np.ndarray:
     """What trained nets are off, at each point, from several starts: (STARTS, POINTS)"""
     x = np.linspace(-1, 1, POINTS, dtype=np.float32)[:, None]
     y = function(x).astype(np.float32)
-    net, optimizer = models.shallow_net(width, activation), optim.adam(optim.cosine(1e-2, STEPS))
+    net, optimizer = models.shallow_net(width, activation, scale=scale), optim.adam(optim.cosine(1e-2, STEPS))
 
     def loss_fn(params, state, batch, key):
         said, state = net.apply(params, state, batch["x"])
@@ -118,5 +118,7 @@ ROW = Row(
     run=run,
     budget=90,
     draw=draw,
-    note="Each width is trained from five starts, of which the median counts; every width takes the same 3,000 steps.",
+    note="Each width is trained from five starts, of which the median counts, with tanh, by 1,000 steps of Adam at 0.01. "
+    "With ReLU, and 3,000 steps, every width from 16 on met |x| to 0.001, since two ReLUs are that function exactly; "
+    "their order was chance, and of all pairs 0.78 were monotone.",
 )

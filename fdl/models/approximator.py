@@ -14,9 +14,12 @@ from fdl.nn import Layer, Params, layer
 
 
 @layer
-def shallow_net(width: int, activation: Callable = nn.relu) -> Layer:
-    """One hidden layer from one number to one number, its corners spread over -1 … 1.  (..., 1) -> (..., 1)"""
-    hidden = nn.dense(1, width, kernel_init=nn.normal(1.0), bias_init=nn.uniform(-1.0, 1.0))
+def shallow_net(width: int, activation: Callable = nn.relu, *, scale: float = 1.0) -> Layer:
+    """One hidden layer from one number to one number.  (..., 1) -> (..., 1)
+
+    Its units start with slopes of about scale, and with their corners spread around 0 … ±1.
+    """
+    hidden = nn.dense(1, width, kernel_init=nn.normal(scale), bias_init=nn.uniform(-scale, scale))
     return nn.serial(hidden=hidden, activation=activation, out=nn.dense(width, 1))
 
 
