@@ -5,7 +5,7 @@ so the weights of a net that joins points of a function by straight lines can be
 Where the second derivative is at most M, such a chain over distances h is off by at most `h² M / 8`: twice as wide,
 four times as good.
 
-A net that is *trained* finds its corners itself. Here it does so for a smooth function, one with a kink and one with
+A net that is *trained* finds its bends itself. Here it does so for a smooth function, one with a kink and one with
 a jump, at widths from 8 to 512. The theorem says that good weights exist, not that descent finds them; still, wider
 is nearly always better.
 
@@ -118,7 +118,7 @@ ROW = Row(
     run=run,
     budget=90,
     draw=draw,
-    note="Each width is trained from five starts, of which the median counts, with tanh, by 1,000 steps of Adam at 0.01. "
-    "With ReLU, and 3,000 steps, every width from 16 on met |x| to 0.001, since two ReLUs are that function exactly; "
-    "their order was chance, and of all pairs 0.78 were monotone.",
+    note="Each width is trained from five starts, of which the median counts, with tanh, by 1,000 steps of Adam at "
+    "0.01. With ReLU, and 3,000 steps, every width from 16 on met |x| to 0.001, since two ReLUs are that function "
+    "exactly; their order was chance, and of all pairs 0.78 were monotone.",
 )
