@@ -113,7 +113,7 @@ def test_no_drawers():
 
 @pytest.mark.parametrize(
     "package",
-    ["nn", "losses", "metrics", "optim", "data", "train", "distributed", "inspection"],
+    ["nn", "losses", "metrics", "optim", "data", "models", "train", "distributed", "inspection"],
 )
 def test_public_names_are_listed_by_hand_and_documented(package):
     module = importlib.import_module(f"fdl.{package}")

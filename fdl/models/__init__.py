@@ -1,10 +1,67 @@
-"""Systems of the lecture, each a small file to be read."""
+"""The systems of the lecture, one file each: what its people built, in a form to be read."""
 
 from fdl.models import tape
+from fdl.models.adaline import (
+    adaline,
+    correlation,
+    lms_update,
+    madaline,
+    minimum_disturbance_update,
+    misadjustment,
+    time_constants,
+)
+from fdl.models.approximator import interpolant, interpolation_bound, shallow_net
 from fdl.models.backpropagation import Group, activities, backpropagate, unit_groups
 from fdl.models.deep import deep_classifier, highway_block, normalised_block, plain_block, residual_block
+from fdl.models.neuron import Neuron, firing_rate, rheobase, simulate, spike, spiking_net
+from fdl.models.no_free_lunch import all_splits, all_targets, majority, nearest_neighbour, right_off_training
+from fdl.models.online import Learnt, learn_online, with_bias
+from fdl.models.perceptron import multiclass_perceptron_update, perceptron_update, vote
+from fdl.models.threshold import Units, all_inputs, all_of, any_of, compile_table, exclusive_or, fire, none_of
 
 __all__ = [
+    # neuron
+    "Neuron",
+    "firing_rate",
+    "rheobase",
+    "simulate",
+    "spike",
+    "spiking_net",
+    # threshold
+    "Units",
+    "all_inputs",
+    "all_of",
+    "any_of",
+    "compile_table",
+    "exclusive_or",
+    "fire",
+    "none_of",
+    # online
+    "Learnt",
+    "learn_online",
+    "with_bias",
+    # perceptron
+    "multiclass_perceptron_update",
+    "perceptron_update",
+    "vote",
+    # adaline
+    "adaline",
+    "correlation",
+    "lms_update",
+    "madaline",
+    "minimum_disturbance_update",
+    "misadjustment",
+    "time_constants",
+    # approximator
+    "interpolant",
+    "interpolation_bound",
+    "shallow_net",
+    # no_free_lunch
+    "all_splits",
+    "all_targets",
+    "majority",
+    "nearest_neighbour",
+    "right_off_training",
     # tape
     "tape",
     # backpropagation
