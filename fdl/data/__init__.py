@@ -2,6 +2,7 @@
 
 from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
+from fdl.data.cifar import CifarError, cifar10_examples
 from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
 from fdl.data.order import indices, permute, steps_per_epoch
@@ -13,6 +14,7 @@ __all__ = [
     # data sets
     "Dataset",
     "Examples",
+    "cifar10_examples",
     "digits",
     "fashion_mnist",
     "idx_examples",
@@ -38,6 +40,7 @@ __all__ = [
     "read_idx",
     "write_idx",
     # errors
+    "CifarError",
     "FetchError",
     "IdxError",
     "LabelError",
