@@ -80,6 +80,6 @@ ROW = Row(
     ),
     run=run,
     budget=660,
-    note=f"{EPOCHS} epochs on all 60,000 digits, one seed, nothing chosen on the test set; 50 epochs gave 1.18 %.  With all labels and more "
-    "than maxout, ladder networks reach 0.57 % (recalled).",
+    note=f"{EPOCHS} epochs on all 60,000 digits, one seed, nothing chosen on the test set; 50 epochs gave 1.18 %.  "
+    "With all labels and more than maxout, ladder networks reach 0.57 % (recalled).",
 )
