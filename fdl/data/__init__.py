@@ -2,6 +2,7 @@
 
 from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
+from fdl.data.cifar import CifarError, cifar10_examples
 from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
 from fdl.data.kinship import family_trees
@@ -14,6 +15,7 @@ __all__ = [
     # data sets
     "Dataset",
     "Examples",
+    "cifar10_examples",
     "digits",
     "family_trees",
     "fashion_mnist",
@@ -40,6 +42,7 @@ __all__ = [
     "read_idx",
     "write_idx",
     # errors
+    "CifarError",
     "FetchError",
     "IdxError",
     "LabelError",

@@ -7,6 +7,7 @@ from fdl.inspection.flops import Flops, flops
 from fdl.inspection.gradients import gradient_norms
 from fdl.inspection.kronecker import kronecker_factors
 from fdl.inspection.nonfinite import NonFinite, find_nonfinite
+from fdl.inspection.slices import Slice, filter_direction, loss_slice
 from fdl.inspection.statistics import Moments, Statistics, statistics
 from fdl.inspection.summary import Row, Summary, summary
 
@@ -25,6 +26,9 @@ __all__ = [
     "distinct_codes",
     "hamming_distances",
     "kronecker_factors",
+    "loss_slice",
+    "filter_direction",
+    "Slice",
     "find_nonfinite",
     "NonFinite",
     "landscapes",

@@ -17,6 +17,7 @@ from fdl.losses.focal import asymmetric_binary_cross_entropy, binary_focal_cross
 from fdl.losses.fused import fused_linear_cross_entropy
 from fdl.losses.likelihood import gaussian_nll, poisson_nll
 from fdl.losses.margin import (
+    exponential,
     hinge,
     hinge_embedding,
     margin_ranking,
@@ -26,7 +27,9 @@ from fdl.losses.margin import (
     ranking_softmax,
     soft_margin,
     squared_hinge,
+    zero_one,
 )
+from fdl.losses.pairing import paired
 from fdl.losses.penalty import orthogonal_penalty, state_penalty, weight_penalty
 from fdl.losses.reduction import masked_mean
 from fdl.losses.regression import (
@@ -57,7 +60,10 @@ __all__ = [
     "sparsemax",
     # sequences
     "ctc",
+    # output layers
+    "paired",
     # margins and rankings
+    "exponential",
     "hinge",
     "hinge_embedding",
     "margin_ranking",
@@ -67,6 +73,7 @@ __all__ = [
     "ranking_softmax",
     "soft_margin",
     "squared_hinge",
+    "zero_one",
     # regression
     "absolute_error",
     "absolute_percentage_error",

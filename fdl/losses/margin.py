@@ -9,6 +9,16 @@ from fdl.losses.classification import pick, require_numbers
 from fdl.losses.inputs import keep_only, masked, promote, require_pair
 
 
+def zero_one(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """1 where targets scores <= 0, else 0, for targets -1 or 1, as floats: errors counted.  (shape), (shape) -> (shape)
+
+    Its derivative is 0 everywhere, so that something above it is made small in its place: `hinge`, `squared_hinge`,
+    `exponential`, or `soft_margin` over log 2.  NaN stays NaN.
+    """
+    agreement = _agreement(scores, targets, where)
+    return _masked(jnp.where(agreement > 0, 0, jnp.where(agreement <= 0, 1, agreement)), where)
+
+
 def hinge(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
     """max(0, 1 - targets scores) for targets -1 or 1, as floats.  (shape), float (shape) -> (shape)
 
@@ -57,6 +67,14 @@ def margin_ranking(
 def soft_margin(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
     """log(1 + exp(-targets scores)) for targets -1 or 1, as floats: the logistic loss.  (shape), (shape) -> (shape)"""
     return _masked(jax.nn.softplus(-_agreement(scores, targets, where)), where)
+
+
+def exponential(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
+    """exp(-targets scores) for targets -1 or 1, as floats: the loss of AdaBoost.  (shape), (shape) -> (shape)
+
+    Friedman et al. 2000, https://doi.org/10.1214/aos/1016218223
+    """
+    return _masked(jnp.exp(-_agreement(scores, targets, where)), where)
 
 
 def hinge_embedding(

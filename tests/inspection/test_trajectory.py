@@ -60,6 +60,15 @@ def test_it_leaves_a_saddle_at_the_rate_of_its_curvature():
     np.testing.assert_allclose(height[1:] / height[:-1], 1.1, rtol=1e-9)
 
 
+def test_the_time_to_leave_a_saddle_is_the_logarithm_of_the_start_over_its_curvature():
+    heights = np.array([1e-2, 1e-5, 1e-8])
+    for curvature in (0.5, 2.0):
+        start = np.stack([np.ones(3), heights], -1)
+        path = points(optim.sgd(0.01), quadratic((1.0, -curvature)), int(2000 / curvature), start=start)
+        steps = np.argmax(np.abs(path[..., 1]) >= 1, axis=1)
+        np.testing.assert_allclose(steps * 0.01 * curvature / np.log(1 / heights), 1, atol=0.05)
+
+
 @pytest.mark.parametrize(
     "optimizer", [optim.momentum(0.02, 0.9), optim.nesterov(0.02, 0.9), optim.nesterov(0.02, lambda step: 0.9)]
 )

@@ -73,6 +73,15 @@ def test_gradient_is_p_minus_t_in_float32():
     np.testing.assert_allclose(gradient, sigmoid - one_hot, atol=1e-7)
 
 
+def test_it_is_the_divergence_plus_the_entropy_of_the_targets():
+    special = pytest.importorskip("scipy.special")
+    with jax.enable_x64(True):
+        p = special.softmax(LOGITS, -1)
+        want = special.rel_entr(PROBS, p).sum(-1) + special.entr(PROBS).sum(-1)
+        np.testing.assert_allclose(cross_entropy(LOGITS, PROBS), want, rtol=1e-12)
+        np.testing.assert_allclose(cross_entropy(LOGITS, LABELS), cross_entropy(LOGITS, np.eye(5)[LABELS]), rtol=1e-12)
+
+
 def test_the_gradient_scatters_nothing():
     logits, labels = jnp.ones((4, 5)), jnp.array([0, 1, 2, 7])
     grad = jax.grad(lambda logits: cross_entropy(logits, labels)[:3].sum())

@@ -67,6 +67,7 @@ CASES = {
         rows(losses.poly_cross_entropy, X, LABELS),
         rows(losses.sparsemax, X, LABELS),
         rows(losses.ctc, np.moveaxis(NORMAL, 1, 0), np.array([[1, 1], [2, 1], [3, 4]])),
+        elements(losses.exponential, X, SIGNS),
         elements(losses.hinge, X, SIGNS),
         elements(losses.hinge_embedding, POSITIVE[0], SIGNS),
         elements(losses.margin_ranking, X, Y, SIGNS),
@@ -112,7 +113,8 @@ CASES = {
         pixels(losses.tversky, (3, 2), alpha=0.3, beta=0.7),
     ]
 }
-OTHERS = {"gradient_penalty", "masked_mean", "orthogonal_penalty", "state_penalty", "weight_penalty"}
+OTHERS = {"gradient_penalty", "masked_mean", "orthogonal_penalty", "paired", "state_penalty", "weight_penalty"}
+OTHERS |= {"zero_one"}  # which has no gradient
 every_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 

@@ -1,7 +1,17 @@
 """Functions of one value or along one axis, with derivatives that are safe where formulas are not."""
 
 from fdl.nn.activations.axiswise import glu, softmin, sparsemax, unit
-from fdl.nn.activations.curves import celu, log1mexp, mish, selu, soft_sign, softcap, squareplus, tanh_shrink
+from fdl.nn.activations.curves import (
+    celu,
+    lecun_tanh,
+    log1mexp,
+    mish,
+    selu,
+    soft_sign,
+    softcap,
+    squareplus,
+    tanh_shrink,
+)
 from fdl.nn.activations.piecewise import (
     hard_shrink,
     hard_sigmoid,
@@ -44,6 +54,7 @@ __all__ = [
     "log_softmax",
     "selu",
     "celu",
+    "lecun_tanh",
     "soft_sign",
     "mish",
     "squareplus",

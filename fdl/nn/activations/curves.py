@@ -28,6 +28,11 @@ def celu(x: ArrayLike, alpha: float = 1.0) -> jax.Array:
     return alpha * elu(jnp.asarray(x) / alpha)
 
 
+def lecun_tanh(x: ArrayLike) -> jax.Array:
+    """1.7159 tanh(2 x / 3): it is ±1 at ±1, and bends most near there.  LeCun et al. 1998, Efficient BackProp, §4.4"""
+    return 1.7159 * jnp.tanh(jnp.asarray(x) * (2 / 3))
+
+
 def soft_sign(x: ArrayLike) -> jax.Array:
     """x / (1 + |x|), which tends to -1 and 1 more slowly than tanh."""
     x = jnp.asarray(x)

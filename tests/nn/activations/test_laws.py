@@ -50,6 +50,7 @@ TABLE = {
     "unit, first axis": (partial(nn.unit, axis=0), lambda torch, x: torch.nn.functional.normalize(x, dim=0)),
     "selu": (nn.selu, "selu"),
     "celu": (partial(nn.celu, alpha=0.5), lambda torch, x: torch.nn.functional.celu(x, 0.5)),
+    "lecun_tanh": (nn.lecun_tanh, lambda torch, x: 1.7159 * torch.tanh(2 * x / 3)),
     "soft_sign": (nn.soft_sign, "softsign"),
     "mish": (nn.mish, "mish"),
     "squareplus": (nn.squareplus, lambda torch, x: (x + torch.sqrt(x**2 + 4)) / 2),

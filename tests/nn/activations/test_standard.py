@@ -23,6 +23,27 @@ def test_sigmoid_equals_scipy_and_its_slope_is_at_most_a_quarter():
     np.testing.assert_allclose(slope, y * (1 - y), atol=1e-7)
 
 
+def ulps(got, want):
+    """Errors in units in the last place of float32, where the result is a normal number."""
+    normal = np.abs(want) >= np.finfo(np.float32).smallest_normal
+    return (np.abs(np.asarray(got, np.float64) - want) / np.spacing(np.abs(want).astype(np.float32)))[normal].max()
+
+
+def test_sigmoid_and_tanh_are_exact_to_a_few_units_in_the_last_place():
+    special = pytest.importorskip("scipy.special")
+    x = np.linspace(-100, 100, 100_001, dtype=np.float32)
+    assert ulps(act.sigmoid(x), special.expit(x.astype(np.float64))) <= 4
+    assert ulps(act.tanh(x), np.tanh(x.astype(np.float64))) <= 6
+
+
+def test_lecuns_tanh_is_one_at_one_and_bends_most_near_it():
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(act.lecun_tanh(jnp.array([-1.0, 1.0])), [-1, 1], atol=1e-4)
+        x = np.linspace(0, 3, 3001)
+        bend = np.abs(jax.vmap(jax.grad(jax.grad(act.lecun_tanh)))(x))
+    assert abs(x[bend.argmax()] - 1) < 0.02
+
+
 def test_log_sigmoid_and_softplus_at_ten_thousand():
     x = jnp.array([-1e4, 1e4, 0.0])
     np.testing.assert_allclose(act.log_sigmoid(x), [-1e4, 0, -np.log(2)], rtol=1e-7)
@@ -44,6 +65,21 @@ def test_relu_has_subgradient_zero_at_zero_and_scales():
     np.testing.assert_array_equal(act.relu(x), [0, 0, 0, 3])
     np.testing.assert_array_equal(elementwise_gradient(act.relu, x), [0, 0, 0, 1])
     np.testing.assert_array_equal(act.relu(4 * x), 4 * act.relu(x))
+
+
+def test_a_net_of_relus_is_linear_piece_by_piece():
+    """The Hessian by the input is 0 where no unit changes sides, and without biases f(a x) = a f(x)."""
+    kernels = jax.random.normal(jax.random.key(0), (3, 6, 6))
+
+    def f(x):
+        for kernel in kernels:
+            x = act.relu(x @ kernel)
+        return jnp.sum(x)
+
+    x = jax.random.normal(jax.random.key(1), (20, 6))
+    np.testing.assert_array_equal(jax.jit(jax.vmap(jax.hessian(f)))(x), 0)
+    np.testing.assert_allclose(jax.vmap(f)(3.7 * x), 3.7 * jax.vmap(f)(x), rtol=1e-5)
+    assert jnp.abs(jax.vmap(jax.grad(f))(x)).max() > 1
 
 
 def test_leaky_relu_is_the_maximum_of_the_lecture():
@@ -71,6 +107,14 @@ def test_elu_is_the_slide_form_and_smooth_only_for_alpha_one(alpha):
     assert abs(left - alpha) < 1e-5
 
 
+def test_elu_bends_as_its_differences_say():
+    with jax.enable_x64(True):
+        x, h = jnp.array([-5.0, -1.0, -0.1, 0.1, 2.0]), 1e-4
+        bend = jax.vmap(jax.grad(jax.grad(act.elu)))(x)
+        np.testing.assert_allclose(bend, (act.elu(x + h) + act.elu(x - h) - 2 * act.elu(x)) / h**2, atol=1e-6)
+        np.testing.assert_allclose(bend, jnp.where(x < 0, jnp.exp(x), 0), rtol=1e-12)
+
+
 def test_softmax_equals_scipy_sums_to_one_and_ignores_a_shift():
     special = pytest.importorskip("scipy.special")
     x = np.random.default_rng(0).normal(0, 5, (64, 10)).astype(np.float32)
@@ -81,6 +125,12 @@ def test_softmax_equals_scipy_sums_to_one_and_ignores_a_shift():
     np.testing.assert_allclose(act.softmax(x, axis=0).sum(0), 1, atol=1e-6)
     shifted = np.round(x * 64) / 64  # so that adding the offset is exact in float32
     np.testing.assert_array_equal(act.softmax(shifted + np.float32(8192)), act.softmax(shifted))
+
+
+def test_softmax_is_the_formula_of_the_slide():
+    a, b, c = jnp.array([[0.3, -2.0], [1.7, 0.0], [-0.4, 5.0]])
+    want = jnp.exp(a) / (jnp.exp(a) + jnp.exp(b) + jnp.exp(c))
+    np.testing.assert_allclose(act.softmax(jnp.stack([a, b, c]), axis=0)[0], want, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])

@@ -1,0 +1,1 @@
+"""Choosing the model: activations, outputs, structure."""
