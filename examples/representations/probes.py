@@ -20,7 +20,7 @@ from fdl import data, losses, nn, optim, train
 from fdl.inspection import capture, cka, linear_probe, nearest_neighbours, separate
 
 EPOCHS, BATCH = 8, 100
-PENALTY = 1e-4  # of the probes
+PENALTY, STEPS = 1e-4, 200  # of the probes
 LAYERS = ("pixels", "max_pool_0", "max_pool_1", "wide", "last")
 NET = nn.serial(
     *(nn.conv(1, 6, 5, kernel_init=nn.he_normal()), nn.relu, nn.max_pool(2)),
@@ -43,7 +43,7 @@ def run(seed, folder):
     for name, params in (("trained", nets[0]), ("random", fresh)):
         for layer in LAYERS[name == "random" :]:
             x, test_x = scaled(features(params, train_set, layer), features(params, test_set, layer))
-            each[name, layer] = error(linear_probe(x, label, 10, penalty=PENALTY)(test_x), test_label)
+            each[name, layer] = error(probe(x, label)(test_x), test_label)
     x, test_x = scaled(*(features(nets[0], part, "last") for part in (train_set, test_set)))
     shuffled = np.random.default_rng(seed).permutation(label)
     by_depth = [each["trained", layer] for layer in LAYERS]
@@ -54,11 +54,11 @@ def run(seed, folder):
         "falls": np.sum(np.diff(by_depth) < 0),
         "random_last": each["random", "last"],
         "random_over_trained": each["random", "last"] / each["trained", "last"],
-        "shuffled": error(linear_probe(x, shuffled, 10, penalty=PENALTY)(x), shuffled),
+        "shuffled": error(probe(x, shuffled)(x), shuffled),
         "neighbours_pixels": neighbours(train_set, test_set, None),
         "neighbours_last": neighbours(train_set, test_set, nets[0]),
-        "separable_pixels": separable(features(nets[0], train_set, "pixels"), label),
-        "separable_last": separable(features(nets[0], train_set, "last"), label),
+        "separable": separable(features(nets[0], train_set, "last"), label),
+        "separable_before": separable(features(fresh, train_set, "last"), label),
         "matched": np.mean(alike.argmax(1) == np.arange(len(alike))),
     }
     random = [by_depth[0]] + [each["random", layer] for layer in LAYERS[1:]]
@@ -92,6 +92,10 @@ def scaled(x, test_x):
     """Both with the mean of the training features taken off and in units of their spread, one for all features."""
     spread = np.float32(x.std(dtype=float))
     return tuple(jnp.asarray((rows - x.mean(0, keepdims=True)) / spread, jnp.float32) for rows in (x, test_x))
+
+
+def probe(x, label):
+    return linear_probe(x, label, 10, penalty=PENALTY, max_steps=STEPS)
 
 
 def error(logits, label):
@@ -151,10 +155,8 @@ ROW = Row(
         Figure("shuffled", "error of a probe of shuffled labels, on these, last layer, %", "90, chance", 88, 92),
         Figure("neighbours_pixels", "test error of 3 nearest neighbours, pixels, %", "5.0, LeCun 1998, recalled"),
         Figure("neighbours_last", "the same in the last layer, %"),
-        Figure(
-            "separable_pixels", "of 10 digits, those that a hyperplane separates from the others, 5,000 digits, pixels"
-        ),
-        Figure("separable_last", "the same in the last layer"),
+        Figure("separable", "of 10 digits, those that a hyperplane parts from all others, 5,000 digits, last layer"),
+        Figure("separable_before", "the same before training"),
         Figure(
             "matched",
             "share of layers most alike to the same layer of a net of another seed",

@@ -63,17 +63,22 @@ def separate(x: Any, labels: Any) -> Separation:
 def nonnegative_least_squares(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The x >= 0 with the least |a @ x - b|.  float64 (m, n), (m,) -> (n,)   Lawson & Hanson, algorithm 23.10
 
-    Columns enter one by one where they lower the error most, and leave where their weight would become negative.
+    Columns enter one by one where they lower the error most, and leave where their weight would become negative, until
+    none would lower it or it is zero to ten digits.
     Raises UndecidedError if that does not end, which exact arithmetic rules out.
     """
-    x, free = np.zeros(a.shape[1]), np.zeros(a.shape[1], bool)
+    x, free, barred = np.zeros(a.shape[1]), np.zeros(a.shape[1], bool), np.zeros(a.shape[1], bool)
     tiny = 10 * np.finfo(float).eps * np.abs(a).sum(0).max()
     for _ in range(3 * max(a.shape)):
-        slope = np.where(free, -np.inf, a.T @ (b - a @ x))
-        if slope.max() <= tiny:
+        residual = b - a @ x
+        slope = np.where(free | barred, -np.inf, a.T @ residual)
+        if slope.max() <= tiny or np.linalg.norm(residual) <= CLOSE / 10:
             return x
-        free[slope.argmax()] = True
+        entering = slope.argmax()
+        free[entering] = True
         x, free = _feasible(a, b, x, free)
+        barred = np.zeros_like(barred) if free[entering] else barred  # what leaves at once entered by rounding alone
+        barred[entering] = not free[entering]
     raise UndecidedError(f"non-negative least squares of shape {a.shape} did not end; scale the features alike")
 
 
@@ -85,7 +90,7 @@ def _feasible(a: np.ndarray, b: np.ndarray, x: np.ndarray, free: np.ndarray) -> 
         falling = free & (goal <= 0)
         if not falling.any():
             return goal, free
-        share = (x[falling] / (x[falling] - goal[falling])).min()
-        x = np.where(free, x + share * (goal - x), 0)
-        free = free & (x > 1e-14)
+        share = np.where(falling, np.divide(x, x - goal, out=np.zeros_like(x), where=x > goal), np.inf)
+        x, free = x + share.min() * (goal - x), free & (share > share.min())
+        x[~free] = 0
     return np.zeros_like(x), free
