@@ -191,23 +191,20 @@ def independent(x, kernel):
 def draw(arrays):
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(10, 6), layout="constrained")
-    top, bottom = figure.subfigures(2, 1)
-    left, right = top.subplots(1, 2)
+    figure, (top, bottom) = plt.subplots(2, 2, figsize=(7, 4.6), layout="constrained", height_ratios=(3, 2))
     for i, name in enumerate(("shape", *FACTORS)):
-        (drawn,) = left.plot(arrays["trained"][:, i], "o-", label=name)
-        left.plot(arrays["random"][:, i], ":", color=drawn.get_color())
-    left.set_xticks(range(4), ("pixels", "conv 1", "conv 2", "conv 3"))
-    left.set(title="R² of linear read-outs (dotted: before training)", ylim=(-0.1, 1.05))
-    left.legend(ncols=2)
+        (drawn,) = top[0].plot(arrays["trained"][:, i], ".-", label=name)
+        top[0].plot(arrays["random"][:, i], ":", color=drawn.get_color())
+    top[0].set_xticks(range(4), ("pixels", "conv 1", "conv 2", "conv 3"))
+    top[0].set(title="R² of read-outs (dotted: before training)", ylim=(-0.1, 1.05))
+    top[0].legend(ncols=2, fontsize="small")
     size = np.abs(arrays["filters"]).max((1, 2), keepdims=True)
-    tiles = np.pad(arrays["filters"] / size, ((0, 0), (1, 1), (1, 1)), constant_values=1)
-    right.imshow(tiles.reshape(5, 16, PATCH + 2, PATCH + 2).swapaxes(1, 2).reshape(5 * (PATCH + 2), -1), cmap="gray")
-    right.set(title="filters learnt from photographs")
-    right.set_axis_off()
-    rows = [arrays["image"] / 255] + [np.abs(arrays[r]).max(-1) for r in ("gradient", "deconvolution", "guided")]
-    for axis, picture, title in zip(bottom.subplots(1, 4), rows, ("drawn", "gradient", "deconvolution", "guided")):
-        axis.imshow(np.concatenate(list(picture), 1), cmap="gray_r")
+    tiles = np.pad(np.round(7 * arrays["filters"] / size), ((0, 0), (1, 1), (1, 1)), constant_values=7)[:40]
+    pictures = {"filters learnt from photographs": tiles.reshape(4, 10, *tiles.shape[1:])}
+    pictures["drawn"] = arrays["image"].max(-1)[None]
+    pictures["guided backpropagation"] = np.round(15 * np.sqrt(np.abs(arrays["guided"]).max(-1)))[None]
+    for axis, (title, rows) in zip((top[1], *bottom), pictures.items()):
+        axis.imshow(np.concatenate(np.concatenate(list(rows), 1), 1), cmap="gray", interpolation="nearest")
         axis.set(title=title)
         axis.set_axis_off()
     return figure

@@ -144,6 +144,6 @@ ROW = Row(
     run=run,
     budget=90,
     draw=draw,
-    note="Least squares gets 1,397 wrong with any cut-off of small singular values from 1e-14 to 1e-8; the reference has"
+    note="Least squares gets 1,397 wrong with any cut-off of small singular values from 1e-14 to 1e-8; the reference"
     " 1,398. The best single convolutional nets have about .2 % error, ensembles .09 % (recalled); row 33 trains one.",
 )

@@ -70,8 +70,8 @@ def perceptrons(points, fresh, seed):
 def draw(arrays):
     import matplotlib.pyplot as plt
 
-    x, label = arrays["x"][:600], arrays["label"][:600]
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
+    x, label = arrays["x"][:200], arrays["label"][:200]
+    figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), layout="constrained")
     polar = data.to_polar(x)
     views = (
         (x, "Cartesian: no line", "x", "y"),
@@ -79,7 +79,7 @@ def draw(arrays):
         (x, "a hidden layer", "x", "y"),
     )
     for axis, (points, title, across, up) in zip(axes, views):
-        axis.scatter(*points.T, c=label, s=3, cmap="coolwarm")
+        axis.scatter(*points.T, c=label, s=2, cmap="coolwarm")
         axis.set(title=title, xlabel=across, ylabel=up)
     axes[1].axvline(1.25, color="black", lw=1)
     axes[2].contour(*2 * [np.linspace(-2.2, 2.2, 100)], arrays["scores"], levels=[0], colors="black", linewidths=1)
