@@ -36,33 +36,30 @@ NET = nn.serial(
 
 def run(seed, folder):
     train_set, test_set = data.mnist()
-    label, test_label = train_set["label"], test_set["label"]
-    nets = [trained(train_set, 2 * seed + i) for i in range(2)]
+    label = train_set["label"]
+    net, other = (trained(train_set, 2 * seed + i) for i in range(2))
     fresh, _ = NET.init(jax.random.key(seed))
-    each = {}
-    for name, params in (("trained", nets[0]), ("random", fresh)):
-        for layer in LAYERS[name == "random" :]:
-            x, test_x = scaled(features(params, train_set, layer), features(params, test_set, layer))
-            each[name, layer] = error(probe(x, label)(test_x), test_label)
-    x, test_x = scaled(*(features(nets[0], part, "last") for part in (train_set, test_set)))
+    pixels = probed(net, "pixels", train_set, test_set)
+    rungs = lambda params: np.array([pixels, *(probed(params, layer, train_set, test_set) for layer in LAYERS[1:])])
+    after, before = rungs(net), rungs(fresh)
+    last, last_before = (features(params, train_set, "last") for params in (net, fresh))
     shuffled = np.random.default_rng(seed).permutation(label)
-    by_depth = [each["trained", layer] for layer in LAYERS]
-    alike = similarities(nets, test_set)
+    x = scaled(last, last)[0]
+    alike = similarities(net, other, test_set)
     figures = {
-        "pixels": by_depth[0],
-        "last": by_depth[-1],
-        "falls": np.sum(np.diff(by_depth) < 0),
-        "random_last": each["random", "last"],
-        "random_over_trained": each["random", "last"] / each["trained", "last"],
+        "pixels": pixels,
+        "last": after[-1],
+        "falls": np.sum(np.diff(after) < 0),
+        "last_before": before[-1],
+        "before_over_after": before[-1] / after[-1],
         "shuffled": error(probe(x, shuffled)(x), shuffled),
-        "neighbours_pixels": neighbours(train_set, test_set, None),
-        "neighbours_last": neighbours(train_set, test_set, nets[0]),
-        "separable": separable(features(nets[0], train_set, "last"), label),
-        "separable_before": separable(features(fresh, train_set, "last"), label),
+        "neighbours_pixels": neighbours(net, "pixels", train_set, test_set),
+        "neighbours_last": neighbours(net, "last", train_set, test_set),
+        "separable": separable(last, label),
+        "separable_before": separable(last_before, label),
         "matched": np.mean(alike.argmax(1) == np.arange(len(alike))),
     }
-    random = [by_depth[0]] + [each["random", layer] for layer in LAYERS[1:]]
-    return Outcome(figures, {"trained": np.array(by_depth), "random": np.array(random), "alike": alike}, EPOCHS * 600)
+    return Outcome(figures, {"after": after, "before": before, "alike": alike}, EPOCHS * len(label) // BATCH)
 
 
 def trained(train_set, seed):
@@ -95,7 +92,20 @@ def scaled(x, test_x):
 
 
 def probe(x, label):
+    """The best affine map from features to logits."""
     return linear_probe(x, label, 10, penalty=PENALTY, max_steps=STEPS)
+
+
+def probed(params, layer, train_set, test_set):
+    """Percent of test digits that a probe of this layer gets wrong."""
+    x, test_x = scaled(*(features(params, part, layer) for part in (train_set, test_set)))
+    return error(probe(x, train_set["label"])(test_x), test_set["label"])
+
+
+def neighbours(params, layer, train_set, test_set):
+    """Percent of test digits whose three nearest training digits vote for another class."""
+    x, test_x = (jnp.asarray(features(params, part, layer)) for part in (train_set, test_set))
+    return error(nearest_neighbours(x, train_set["label"], test_x, k=3, classes=10), test_set["label"])
 
 
 def error(logits, label):
@@ -103,23 +113,16 @@ def error(logits, label):
     return 100 * float(np.mean(np.argmax(logits, -1) != label))
 
 
-def neighbours(train_set, test_set, params, k=3):
-    """Percent of test digits whose nearest training digits vote for another class."""
-    layer = "pixels" if params is None else "last"
-    x, test_x = (jnp.asarray(features(params, part, layer)) for part in (train_set, test_set))
-    return error(nearest_neighbours(x, train_set["label"], test_x, k=k, classes=10), test_set["label"])
-
-
 def separable(x, label, count=5000):
     """How many of the ten digits a hyperplane separates from all others, among the first of the training set."""
     return sum(separate(x[:count], label[:count] == digit).separable for digit in range(10))
 
 
-def similarities(nets, test_set):
+def similarities(net, other, test_set):
     """CKA of every layer of one net with every layer of the other, on 2,000 test digits."""
     few = {name: leaf[:2000] for name, leaf in test_set.items()}
-    one, other = ([jnp.asarray(features(params, few, layer)) for layer in LAYERS[1:]] for params in nets)
-    return np.array([[float(cka(a, b)) for b in other] for a in one])
+    ours, theirs = ([jnp.asarray(features(params, few, layer)) for layer in LAYERS[1:]] for params in (net, other))
+    return np.array([[float(cka(a, b)) for b in theirs] for a in ours])
 
 
 def draw(arrays):
@@ -127,8 +130,8 @@ def draw(arrays):
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     names = ("pixels", "conv 1", "conv 2", "hidden 1", "hidden 2")
-    for name in ("random", "trained"):
-        left.semilogy(arrays[name], "o-", label=name)
+    for name in ("before", "after"):
+        left.semilogy(arrays[name], "o-", label=f"{name} training")
     left.set_xticks(range(5), names)
     left.set(title="error of a linear probe, %")
     left.legend()
@@ -150,8 +153,8 @@ ROW = Row(
         Figure(
             "falls", "of 4 steps up the layers, those that lower the error", "all; Alain & Bengio 2016, recalled", 4, 4
         ),
-        Figure("random_last", "the same of the last layer before training, %"),
-        Figure("random_over_trained", "that error over the one after training", "clearly above 1", 3),
+        Figure("last_before", "test error of a linear probe of the last layer before training, %"),
+        Figure("before_over_after", "that error over the one after training", "clearly above 1", 3),
         Figure("shuffled", "error of a probe of shuffled labels, on these, last layer, %", "90, chance", 88, 92),
         Figure("neighbours_pixels", "test error of 3 nearest neighbours, pixels, %", "5.0, LeCun 1998, recalled"),
         Figure("neighbours_last", "the same in the last layer, %"),
