@@ -20,7 +20,7 @@ from fdl import data, losses, nn, optim, train
 from fdl.inspection import capture, cka, linear_probe, nearest_neighbours, separate
 
 EPOCHS, BATCH = 8, 100
-PENALTY, STEPS = 1e-4, 200  # of the probes
+PENALTY, STEPS = 1e-3, 150  # of the probes
 LAYERS = ("pixels", "max_pool_0", "max_pool_1", "wide", "last")
 NET = nn.serial(
     *(nn.conv(1, 6, 5, kernel_init=nn.he_normal()), nn.relu, nn.max_pool(2)),
