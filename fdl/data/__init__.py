@@ -7,9 +7,13 @@ from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
 from fdl.data.kinship import family_trees
 from fdl.data.order import indices, permute, steps_per_epoch
+from fdl.data.png import PngError, read_png, write_png
 from fdl.data.prefetch import prefetch
+from fdl.data.rings import rings, to_polar
+from fdl.data.shapes import shapes
 from fdl.data.sources import Dataset, Examples, digits, fashion_mnist, idx_examples, mnist
 from fdl.data.split import Moments, fit_moments, hold_out, split, standardise
+from fdl.data.text import tiny_shakespeare
 
 __all__ = [
     # data sets
@@ -21,6 +25,9 @@ __all__ = [
     "fashion_mnist",
     "idx_examples",
     "mnist",
+    "rings",
+    "shapes",
+    "tiny_shakespeare",
     # order and batches
     "Batches",
     "in_order",
@@ -37,13 +44,17 @@ __all__ = [
     "hold_out",
     "split",
     "standardise",
+    "to_polar",
     # files
     "fetch",
     "read_idx",
+    "read_png",
     "write_idx",
+    "write_png",
     # errors
     "CifarError",
     "FetchError",
     "IdxError",
     "LabelError",
+    "PngError",
 ]

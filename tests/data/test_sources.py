@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fdl.data import IdxError, digits, fashion_mnist, fit_moments, idx_examples, mnist, write_idx
+from fdl.data import IdxError, digits, fashion_mnist, fit_moments, idx_examples, mnist, tiny_shakespeare, write_idx
 
 needs_data = pytest.mark.skipif("FDL_DATA" not in os.environ, reason="FDL_DATA names no directory with the data sets")
 
@@ -30,6 +30,8 @@ def test_mnist_is_the_known_one():
     mean, std = fit_moments(train["image"], (0, 1, 2))
     np.testing.assert_allclose([mean.item() / 255, std.item() / 255], [0.1307, 0.3081], atol=5e-5)
     assert train["label"][:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    each = fit_moments(train["image"])
+    assert abs(np.sum(np.square(np.where(each.mean > 0, each.std / 255, 0), dtype=float)) - 52.725) < 5e-4
 
 
 @needs_data
@@ -41,6 +43,14 @@ def test_fashion_mnist_is_the_known_one():
     assert np.bincount(test["label"]).tolist() == [1000] * 10
     mean, std = fit_moments(train["image"], (0, 1, 2))
     np.testing.assert_allclose([mean.item() / 255, std.item() / 255], [0.2860, 0.3530], atol=5e-5)
+
+
+@needs_data
+def test_tiny_shakespeare_is_the_known_one():
+    text = tiny_shakespeare()
+    assert len(text) == 1_115_394
+    assert len(set(text)) == 65
+    assert text.startswith("First Citizen:\nBefore we proceed any further, hear me speak.\n")
 
 
 def test_digits_are_split_once_and_for_all():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdl import nn
+from fdl import nn, tree
 from fdl.inspection import flops
 from fdl.nn.channels import channel_sum, per_channel
 from fdl.nn.convolution.primitive import convolve
@@ -166,3 +166,19 @@ def test_repetition_counts_as_often_as_it_runs_and_trees_are_taken():
     params, state = jax.eval_shape(model.init, jax.random.key(0))
     run = lambda params, x: model.apply(params, state, x)[0]
     assert products(run, params, spec(3, 5)) == 7 * 2 * 3 * 5 * 5
+
+
+def test_a_language_model_counts_as_the_textbooks_and_the_compiler_count():
+    batch, time, vocab, depth, dim = 4, 32, 65, 2, 64
+    block = nn.encoder_block(dim, 4, causal=True)
+    head = nn.dense(dim, vocab, use_bias=False)
+    position = nn.learned_position(time, dim)
+    model = nn.serial(nn.embedding(vocab, dim), position, *[block] * depth, nn.layer_norm(dim), head)
+    params, state = jax.eval_shape(model.init, jax.random.key(0))
+    assert tree.count(params) == (2 * vocab + time) * dim + depth * (12 * dim**2 + 13 * dim) + 2 * dim
+    run = lambda params, tokens: model.apply(params, state, tokens)[0]
+    tokens = spec(batch, time, dtype="int32")
+    found, letters = flops(run, params, tokens), batch * time
+    assert products(run, params, tokens) == 2 * letters * (12 * depth * dim**2 + vocab * dim + 2 * depth * time * dim)
+    theirs = jax.jit(run).lower(params, tokens).cost_analysis()["flops"]
+    np.testing.assert_allclose(found.total, theirs, rtol=0.02)
