@@ -2,12 +2,14 @@
 
 from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
+from fdl.data.duplicates import duplicates
 from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
+from fdl.data.ledger import OpenedError, open_once
 from fdl.data.order import indices, permute, steps_per_epoch
 from fdl.data.prefetch import prefetch
 from fdl.data.sources import Dataset, Examples, digits, fashion_mnist, idx_examples, mnist
-from fdl.data.split import Moments, fit_moments, hold_out, split, standardise
+from fdl.data.split import Moments, fit_moments, hold_out, k_folds, split, standardise
 
 __all__ = [
     # data sets
@@ -31,8 +33,12 @@ __all__ = [
     "check_labels",
     "fit_moments",
     "hold_out",
+    "k_folds",
     "split",
     "standardise",
+    # the test set
+    "duplicates",
+    "open_once",
     # files
     "fetch",
     "read_idx",
@@ -41,4 +47,5 @@ __all__ = [
     "FetchError",
     "IdxError",
     "LabelError",
+    "OpenedError",
 ]

@@ -3,10 +3,21 @@
 from fdl.train import checkpoint
 from fdl.train.evaluate import make_evaluate
 from fdl.train.fit import EarlyStopping, fit
+from fdl.train.golden import GoldenError, check_golden, write_golden
 from fdl.train.history import History
 from fdl.train.loop import NonFiniteError, run
 from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
+from fdl.train.search import (
+    between,
+    brackets,
+    columns,
+    grid,
+    hyperband,
+    sample,
+    search,
+    successive_halving,
+)
 from fdl.train.state import TrainState, init_state
 from fdl.train.step import Step, TwoPartLoss, make_train_step
 from fdl.train.sweep import init_sweep, run_of, swept
@@ -22,11 +33,22 @@ __all__ = [
     "init_sweep",
     "swept",
     "run_of",
+    "grid",
+    "sample",
+    "between",
+    "columns",
+    "search",
+    "successive_halving",
+    "brackets",
+    "hyperband",
     "fit",
     "EarlyStopping",
     "History",
     "NonFiniteError",
     "Progress",
     "make_evaluate",
+    "write_golden",
+    "check_golden",
+    "GoldenError",
     "checkpoint",
 ]
