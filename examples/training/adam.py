@@ -6,8 +6,8 @@ ones the floor of the root is `√δ` in the lecture and `δ` in the paper: for 
 paper's step is a thousand times the lecture's**.
 
 The trials are the paper's. Softmax regression on MNIST, rates falling like `1 / √t`: Adam beside AdaGrad and SGD with
-Nesterov's momentum, each at the best of five rates (by its last training loss, which is what is compared). Then the
-network 784-1000-1000-10 with dropout, in both forms.
+Nesterov's momentum, each at the best of five rates (by its last training loss, which is what is compared), and Adam
+in both forms. Then the network 784-1000-1000-10 with dropout.
 """
 
 from pathlib import Path
@@ -25,12 +25,13 @@ MLP = nn.serial(
     *(nn.flatten, nn.dense(784, 1000, kernel_init=nn.he_normal()), nn.relu, nn.dropout(0.2)),
     *(nn.dense(1000, 1000, kernel_init=nn.he_normal()), nn.relu, nn.dropout(0.2), nn.dense(1000, 10)),
 )
-BATCH, EPOCHS, MLP_EPOCHS = 128, 45, 10
+BATCH, EPOCHS, MLP_EPOCHS = 128, 45, 8
 ROOT = optim.counting(
     lambda updates, params, step: jax.tree.map(lambda u: u * (1 + step.astype(u.dtype)) ** -0.5, updates)
 )
 METHODS = {  # the direction before the rate, and the rates
     "adam": (optim.chain(optim.scale_by_adam(), ROOT), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
+    "lecture": (optim.chain(optim.scale_by_adam(eps_in_root=True), ROOT), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
     "adagrad": (optim.scale_by_adagrad(), (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
     "nesterov": (optim.chain(optim.accumulate(0.9, nesterov=True), ROOT), (1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
 }
@@ -45,8 +46,8 @@ def regression_loss(params, state, batch, key):
     return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
 
 
-def training_losses(name: str, train_set, seed: int) -> np.ndarray:
-    """The loss on all training images after each epoch, at each rate.  (EPOCHS, rates)"""
+def regressions(name: str, train_set, test_set, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """At each rate the loss on all training images after each epoch, (EPOCHS, rates), and the test error in percent."""
     direction, rates = METHODS[name]
     optimizer = optim.chain(direction, optim.hyper(optim.scale_by_learning_rate(1.0), "learning_rate"))
     state = train.init_sweep(SOFTMAX.init, optimizer, [seed] * len(rates), learning_rate=rates)
@@ -57,23 +58,26 @@ def training_losses(name: str, train_set, seed: int) -> np.ndarray:
     for _ in range(EPOCHS):
         state, _ = train.run(step, state, batches, batches.steps_per_epoch)
         found.append(np.mean([each(state.params, part) for part, _ in data.in_order(train_set, 5000)], axis=0))
-    return np.array(found)
+    answers = jax.vmap(lambda params: SOFTMAX.apply(params, {}, pixels(test_set))[0].argmax(-1))(state.params)
+    return np.array(found), 100 * np.mean(np.asarray(answers) != test_set["label"], axis=1)
 
 
-def compare(train_set, seed: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Each method at its best rate: how far Adam's loss is above the lower of the other two, from epoch 10 on."""
-    curves, figures = {}, {}
+def compare(train_set, test_set, seed: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Each method at its best rate: how far Adam's loss is above that of the others, from epoch 10 on."""
+    curves, figures, errors = {}, {}, {}
     for name, (_, rates) in METHODS.items():
-        found = training_losses(name, train_set, seed)
+        found, wrong = regressions(name, train_set, test_set, seed)
         best = int(np.nanargmin(found[-1]))
         curves[name], figures[f"{name}_loss"], figures[f"{name}_rate"] = found[:, best], found[-1, best], rates[best]
+        errors[name] = wrong[best]
+    figures |= {"regression_error": errors["adam"], "forms_apart": abs(errors["adam"] - errors["lecture"])}
     for other in ("adagrad", "nesterov"):
         figures[f"adam_above_{other}"] = float((curves["adam"] - curves[other])[9:].max())
     return figures, curves
 
 
-def network(form: str, train_set, test_set, seed: int) -> float:
-    """The test error in percent of the network trained by Adam in the form of the paper or of the lecture."""
+def network(train_set, test_set, seed: int) -> float:
+    """The test error of the network in percent."""
 
     def logits_of(params, state, batch, **mode):
         return MLP.apply(params, state, (batch["image"].astype("float32") - MEAN) / STD, **mode)
@@ -84,7 +88,7 @@ def network(form: str, train_set, test_set, seed: int) -> float:
 
     batches = data.shuffled(train_set, BATCH, seed)
     steps = MLP_EPOCHS * batches.steps_per_epoch
-    optimizer = optim.adam(optim.cosine(1e-3, steps), eps_in_root=form == "lecture")
+    optimizer = optim.adam(optim.cosine(1e-3, steps))
     state = train.init_state(MLP.init, optimizer, seed)
     state, _ = train.run(train.make_train_step(loss_fn, optimizer), state, batches, steps)
     predict = lambda params, state, batch: (logits_of(params, state, batch)[0], batch["label"])
@@ -101,12 +105,11 @@ def ratio_at(size: float) -> float:
 
 
 def run(seed: int, folder: Path) -> Outcome:
-    """The regression, the network in both forms, the two floors."""
+    """The regressions, the network, the two floors."""
     train_set, test_set = data.mnist()
     train_set = jax.tree.map(jnp.asarray, train_set)
-    figures, curves = compare(train_set, seed)
-    paper, lecture = (network(form, train_set, test_set, seed) for form in ("paper", "lecture"))
-    figures |= {"test_error": paper, "forms_apart": abs(paper - lecture)}
+    figures, curves = compare(train_set, test_set, seed)
+    figures |= {"test_error": network(train_set, test_set, seed)}
     figures |= {"ratio_common": ratio_at(1e-2), "ratio_tiny": ratio_at(1e-7)}
     return Outcome(figures, curves, EPOCHS * 468 + MLP_EPOCHS * 468)
 
@@ -140,12 +143,14 @@ ROW = Row(
             for name in METHODS
             for what, words in (("loss", "training loss after 45 epochs, nats"), ("rate", "the best of its five rates"))
         ),
-        Figure("test_error", "784-1000-1000-10 with dropout, the paper's form, test error, %", "", high=1.6),
-        Figure("forms_apart", "test errors of the two forms, apart, points", "", high=0.1),
+        Figure("test_error", "784-1000-1000-10 with dropout, test error, %", "", high=1.6),
+        Figure("regression_error", "softmax regression by Adam, test error, %"),
+        Figure("forms_apart", "test errors of Adam in the two forms, apart, points", "", high=0.1),
         Figure("ratio_common", "paper's step over the lecture's at g = 1e-2, in units of theory", "1", 0.999, 1.001),
         Figure("ratio_tiny", "the same at g = 1e-7, where it is 909", "1", 0.999, 1.001),
     ),
     run=run,
     budget=400,
     draw=draw,
+    note="Cut for time: the two forms are compared on the regression; the network trains for eight epochs, not 200.",
 )

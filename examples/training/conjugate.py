@@ -22,7 +22,7 @@ from fdl import optim
 
 SIZES = (5, 20, 100, 300)
 VARIANTS = ("fr", "pr+", "hs")
-STEPS = {2: 100, 100: 1000}
+STEPS = {2: 100, 100: 1300}
 
 
 def spd(n: int, seed: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def run(seed: int, folder: Path) -> Outcome:
         figures |= {"solution_error": max(error for _, error in solved.values()), "steps_300": solved[300][0]}
         for n, most in STEPS.items():
             for variant in VARIANTS:
-                restart = n if variant == "fr" else None  # Fletcher & Reeves alone do not recover from a bad step
+                restart = min(n, 20) if variant == "fr" else None  # Fletcher & Reeves do not recover from a bad step
                 optimizer = optim.nonlinear_conjugate_gradient(variant, restart=restart, curvature=0.02)
                 values = descend(optimizer, n, most)
                 name = f"rosenbrock_{n}_{variant.rstrip('+')}"
@@ -128,5 +128,6 @@ ROW = Row(
     ),
     run=run,
     budget=30,
+    note="Fletcher & Reeves start anew every 20 steps: with every 100 they were still at 43 after 1,000.",
     draw=draw,
 )

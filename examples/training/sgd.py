@@ -162,6 +162,5 @@ ROW = Row(
     ),
     run=run,
     budget=60,
-    seeds=(0, 1, 2),
     draw=draw,
 )

@@ -9,6 +9,7 @@ from fdl.train.loop import NonFiniteError, run
 from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
 from fdl.train.search import (
+    Trial,
     between,
     brackets,
     columns,
@@ -33,6 +34,7 @@ __all__ = [
     "init_sweep",
     "swept",
     "run_of",
+    "Trial",
     "grid",
     "sample",
     "between",
