@@ -207,7 +207,6 @@ ROW = Row(
     run=run,
     budget=120,
     draw=draw,
-    note="By vmap the products of all runs are one product, which adds up in another order: the last bits differ from the "
-    "first step on, and at rates near divergence so does the end. An exact sweep computes the runs in turn, in one "
-    "program.",
+    note="By vmap the products of all runs are one product, which adds up in another order: the last bits differ from "
+    "the first step on, and at rates near divergence so does the end. An exact sweep computes the runs in turn.",
 )
