@@ -30,10 +30,10 @@ ROOT = optim.counting(
     lambda updates, params, step: jax.tree.map(lambda u: u * (1 + step.astype(u.dtype)) ** -0.5, updates)
 )
 METHODS = {  # the direction before the rate, and the rates
-    "adam": (optim.chain(optim.scale_by_adam(), ROOT), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
-    "lecture": (optim.chain(optim.scale_by_adam(eps_in_root=True), ROOT), (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)),
-    "adagrad": (optim.scale_by_adagrad(), (3e-3, 1e-2, 3e-2, 1e-1, 3e-1)),
-    "nesterov": (optim.chain(optim.accumulate(0.9, nesterov=True), ROOT), (1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
+    "adam": (optim.chain(optim.scale_by_adam(), ROOT), (1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
+    "lecture": (optim.chain(optim.scale_by_adam(eps_in_root=True), ROOT), (1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
+    "adagrad": (optim.scale_by_adagrad(), (3e-2, 1e-1, 3e-1, 1.0, 3.0)),
+    "nesterov": (optim.chain(optim.accumulate(0.9, nesterov=True), ROOT), (3e-1, 1.0, 3.0, 10.0, 30.0)),
 }
 
 
