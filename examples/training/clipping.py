@@ -22,8 +22,8 @@ from examples.course.row import Figure, Outcome, Row
 from fdl import losses, nn, optim, train
 
 SEEDS, DIM, BATCH = 5, 64, 64
-PHASES = {20: 2000, 40: 1500, 60: 1500, 80: 1500, 100: 2000}  # length: steps
-RATE, MOMENTUM, LIMIT = 0.02, 0.9, 1.0
+PHASES = {20: 1200, 40: 400, 60: 400, 80: 400, 100: 400}  # length: steps
+RATE, MOMENTUM, LIMIT = 0.02, 0.9, 0.3
 MODEL = nn.serial(read=nn.unroll(nn.elman(6, DIM)), last=lambda h: h[:, -1], head=nn.dense(DIM, 4))
 SOLVED = 0.01  # share of wrong answers, as in the paper
 
