@@ -162,6 +162,6 @@ ROW = Row(
     run=run,
     budget=300,
     draw=draw,
-    note="Cut for time: two networks each, eight epochs, a race of 600 steps. With batches of 100 "
-    "the race ended equal, after 1,700 steps at the best of seven rates: there noise limits the rate, and momentum does not help.",
+    note="Cut for time: two networks, eight epochs, a race of 600 steps. With batches of 100 the race ended even, "
+    "after 1,700 steps at the best of three and four rates: there noise limits the rate, and momentum does not help.",
 )
