@@ -153,6 +153,6 @@ ROW = Row(
     budget=400,
     draw=draw,
     note="At its own best rate AdaGrad runs even with Adam: over epochs 10 to 45 Adam is 0.0008 nats below on average, "
-    "below at 21 of 36 epochs, and above by 0.005 at one. Cut for time: the two forms are compared on the regression; the "
-    "network trains for eight epochs, not 200.",
+    "below at 21 of 36 epochs, and above by 0.005 at one. Cut for time: the two forms are compared on the regression, "
+    "and the network trains for eight epochs, not 200.",
 )
