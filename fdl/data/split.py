@@ -1,6 +1,7 @@
 """Parts of a data set, and the moments that are fitted on one part and applied to all."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -37,6 +38,19 @@ def split(examples: Any, *sizes: int, seed: int) -> tuple[Any, ...]:
         raise ValueError(f"sizes must each be at least 1 and sum to at most the {size} examples, got {sizes}")
     rows = permute(np.arange(sum(sizes)), size, seed)
     return tuple(take(examples, part) for part in np.split(rows, np.cumsum(sizes)[:-1]))
+
+
+def k_folds(examples: Any, count: int, *, seed: int) -> Iterator[tuple[Any, Any]]:
+    """(rest, held) for each of `count` random folds: every example is held once, and folds differ by one at most.
+
+    Equal seeds give equal folds.  Raises ValueError unless 2 <= count <= the number of examples.
+    """
+    size = count_examples(examples)
+    if not 2 <= count <= size:
+        raise ValueError(f"count must lie in [2, {size}], the number of examples, got {count}")
+    folds = np.array_split(permute(np.arange(size), size, seed), count)
+    rest = lambda i: np.concatenate(folds[:i] + folds[i + 1 :])
+    return ((take(examples, rest(i)), take(examples, fold)) for i, fold in enumerate(folds))
 
 
 def fit_moments(x: Any, axis: int | tuple[int, ...] = 0) -> Moments:

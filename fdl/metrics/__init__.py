@@ -10,7 +10,7 @@ the steps up as Python or NumPy numbers, which `compute` takes as well.  `where`
 labels or values: what it leaves out counts in no way, whatever it holds.
 """
 
-from fdl.metrics.calibration import Confidence, expected_calibration_error
+from fdl.metrics.calibration import Confidence, ensemble_logits, expected_calibration_error, fit_temperature
 from fdl.metrics.classification import Confusion, accuracy, confusion_matrix, correct, top_k
 from fdl.metrics.correlation import Pairs, concordance_correlation, pearson_correlation
 from fdl.metrics.curves import (
@@ -21,6 +21,7 @@ from fdl.metrics.curves import (
     recall_at_precision,
     sensitivity_at_specificity,
 )
+from fdl.metrics.intervals import Interval, McNemar, bootstrap_interval, mcnemar, wilson_interval
 from fdl.metrics.overlap import Tally, f_score, intersection_over_union, precision, recall
 from fdl.metrics.regression import Moments, r_squared
 from fdl.metrics.sums import Average, Metric, mean, metric, perplexity
@@ -43,7 +44,9 @@ __all__ = [
     # probabilities
     "area_under_curve",
     "average_precision",
+    "ensemble_logits",
     "expected_calibration_error",
+    "fit_temperature",
     "precision_at_recall",
     "recall_at_precision",
     "sensitivity_at_specificity",
@@ -53,11 +56,17 @@ __all__ = [
     "r_squared",
     # sentences
     "bleu",
+    # how sure a number is
+    "bootstrap_interval",
+    "mcnemar",
+    "wilson_interval",
     # sums
     "Average",
     "Confidence",
     "Confusion",
+    "Interval",
     "Matches",
+    "McNemar",
     "Moments",
     "Pairs",
     "Scores",

@@ -3,10 +3,22 @@
 from fdl.train import checkpoint, hooks
 from fdl.train.evaluate import make_evaluate
 from fdl.train.fit import EarlyStopping, Hook, fit
+from fdl.train.golden import GoldenError, check_golden, write_golden
 from fdl.train.history import History
 from fdl.train.loop import NonFiniteError, run
 from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
+from fdl.train.search import (
+    Trial,
+    between,
+    brackets,
+    columns,
+    grid,
+    hyperband,
+    sample,
+    search,
+    successive_halving,
+)
 from fdl.train.signals import StoppedError
 from fdl.train.skipping import skipping
 from fdl.train.state import TrainState, init_state
@@ -25,6 +37,15 @@ __all__ = [
     "init_sweep",
     "swept",
     "run_of",
+    "Trial",
+    "grid",
+    "sample",
+    "between",
+    "columns",
+    "search",
+    "successive_halving",
+    "brackets",
+    "hyperband",
     "fit",
     "EarlyStopping",
     "Hook",
@@ -36,5 +57,8 @@ __all__ = [
     "watchdog",
     "Progress",
     "make_evaluate",
+    "write_golden",
+    "check_golden",
+    "GoldenError",
     "checkpoint",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fdl.checks import ShapeError
-from fdl.data import fit_moments, hold_out, split, standardise
+from fdl.data import fit_moments, hold_out, k_folds, split, standardise
 
 
 def test_hold_out_takes_the_last():
@@ -74,3 +74,20 @@ def test_moments_need_examples():
         fit_moments(np.zeros((0, 4)))
     with pytest.raises(ShapeError, match="axis 0"):
         fit_moments(np.float32(3))
+
+
+def test_folds_hold_every_example_once_and_are_those_of_sklearn_in_size():
+    selection = pytest.importorskip("sklearn.model_selection")
+    x = {"a": np.arange(23), "b": np.arange(23) * 2}
+    folds = list(k_folds(x, 5, seed=1))
+    sizes = [len(held) for _, held in selection.KFold(5).split(x["a"])]
+    assert [len(held["a"]) for _, held in folds] == sizes
+    np.testing.assert_array_equal(np.sort(np.concatenate([held["a"] for _, held in folds])), x["a"])
+    for rest, held in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate([rest["a"], held["a"]])), x["a"])
+        np.testing.assert_array_equal(rest["b"], 2 * rest["a"])
+    again, other = (next(iter(k_folds(x, 5, seed=seed)))[1]["a"].tolist() for seed in (1, 2))
+    assert folds[0][1]["a"].tolist() == again != other
+    for count in (1, 24):
+        with pytest.raises(ValueError, match=r"\[2, 23\]"):
+            k_folds(x, count, seed=0)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdl import data, losses, nn, optim, train
+from fdl import data, losses, nn, optim, train, tree
 from fdl.checks import ShapeError, TreeError
 
 MODEL = nn.serial(nn.dense(3, 8), nn.batch_norm(8), nn.tanh, nn.dropout(0.2), nn.dense(8, 2))
@@ -41,6 +41,19 @@ def test_each_run_is_the_run_by_itself(done, i):
     np.testing.assert_array_equal(jax.random.key_data(found.key), jax.random.key_data(alone.key))
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
     jax.tree.map(close, found._replace(key=0), alone._replace(key=0))
+
+
+def test_an_exact_sweep_has_the_bits_of_each_run_by_itself(done):
+    state = train.init_sweep(MODEL.init, OPTIMIZER, SEEDS, learning_rate=RATES)
+    step = train.make_train_step(loss_fn, OPTIMIZER)
+    swept, own = train.run(train.swept(step, exact=True), state, BATCHES, 7)
+    for i in range(3):
+        start = train.init_state(MODEL.init, OPTIMIZER, seed=SEEDS[i])
+        start = start._replace(opt_state=optim.set_hyper(start.opt_state, learning_rate=RATES[i]))
+        alone, log = train.run(step, start, BATCHES, 7)
+        assert tree.digest(train.run_of(swept, i)) == tree.digest(alone)
+        np.testing.assert_array_equal(own["loss"][:, i], log["loss"])
+    np.testing.assert_allclose(own["loss"], done[1]["loss"], rtol=2e-6)
 
 
 def test_seeds_and_rates_make_the_runs_differ(done):
