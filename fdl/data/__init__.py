@@ -2,6 +2,7 @@
 
 from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
+from fdl.data.curves import curves
 from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
 from fdl.data.order import indices, permute, steps_per_epoch
@@ -13,6 +14,7 @@ __all__ = [
     # data sets
     "Dataset",
     "Examples",
+    "curves",
     "digits",
     "fashion_mnist",
     "idx_examples",
