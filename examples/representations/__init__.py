@@ -1,1 +1,1 @@
-"""Third wave, data, representations: rows 10 to 18."""
+"""Third wave, data, representations."""

@@ -12,14 +12,14 @@ from fdl.models.partition import LogPartition, annealed_importance_sampling, log
 from fdl.models.pca import PCA, LogisticPCA, fit_logistic_pca, fit_pca
 from fdl.models.pretraining import fit_rbm, rbm_optimizer
 from fdl.models.rbm import RBM, label_scores
-from fdl.models.units import BINARY, GAUSSIAN, SOFTMAX, Units, side_by_side
+from fdl.models.units import BINARY, GAUSSIAN, SOFTMAX, UnitKind, side_by_side
 
 __all__ = [
     # units
     "BINARY",
     "GAUSSIAN",
     "SOFTMAX",
-    "Units",
+    "UnitKind",
     "side_by_side",
     # rbm
     "RBM",

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from fdl.losses import binary_cross_entropy
 from fdl.models.contrastive_divergence import contrast
 from fdl.models.rbm import RBM, Params
-from fdl.models.units import BINARY, Units
+from fdl.models.units import BINARY, UnitKind
 from fdl.nn import Initializer, normal, sigmoid
 
 Fit = Callable[[RBM, jax.Array], Params]
 
 
-def rbm_stack(*dims: int, top: Units = BINARY, kernel_init: Initializer = normal(0.1)) -> list[RBM]:
+def rbm_stack(*dims: int, top: UnitKind = BINARY, kernel_init: Initializer = normal(0.1)) -> list[RBM]:
     """An RBM for each two neighbouring sizes, of binary units; the last one's hidden units are of the kind `top`."""
     kinds = [*[BINARY] * (len(dims) - 2), top]
     return [RBM(a, b, hidden_units=kind, kernel_init=kernel_init) for (a, b), kind in zip(pairwise(dims), kinds)]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fdl.checks import require_shape
-from fdl.models.units import BINARY, Units
+from fdl.models.units import BINARY, UnitKind
 from fdl.nn import Initializer, normal
 
 Params = dict[str, jax.Array]
@@ -29,8 +29,8 @@ class RBM:
 
     visible: int
     hidden: int
-    visible_units: Units = BINARY
-    hidden_units: Units = BINARY
+    visible_units: UnitKind = BINARY
+    hidden_units: UnitKind = BINARY
     kernel_init: Initializer = SMALL
 
     def init(self, key: jax.Array) -> tuple[Params, dict[str, Any]]:

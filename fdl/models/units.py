@@ -18,7 +18,7 @@ from fdl.nn.noise.counter import noise_key
 
 
 @dataclass(frozen=True, repr=False)
-class Units:
+class UnitKind:
     """A kind of units, as functions of states or of total inputs (..., n).
 
     base and log_normaliser sum over the units, (..., n) -> (...,); mean(field) and sample(key, field) keep the shape.
@@ -55,10 +55,10 @@ def _choose(key: jax.Array, field: jax.Array) -> jax.Array:
     return jax.nn.one_hot(chosen, field.shape[-1], dtype=field.dtype)
 
 
-BINARY = Units("binary", _no_base, lambda field: softplus(field).sum(-1), sigmoid, _toss)
+BINARY = UnitKind("binary", _no_base, lambda field: softplus(field).sum(-1), sigmoid, _toss)
 """Each 1 with probability sigmoid(field), else 0."""
 
-GAUSSIAN = Units(
+GAUSSIAN = UnitKind(
     "gaussian",
     _half_square,
     lambda field: _half_square(field) + 0.5 * math.log(2 * math.pi) * field.shape[-1],
@@ -67,11 +67,11 @@ GAUSSIAN = Units(
 )
 """Each normal around its field, with variance 1: the linear units with noise of Hinton & Salakhutdinov 2006."""
 
-SOFTMAX = Units("softmax", _no_base, lambda field: jax.nn.logsumexp(field, -1), jax.nn.softmax, _choose)
+SOFTMAX = UnitKind("softmax", _no_base, lambda field: jax.nn.logsumexp(field, -1), jax.nn.softmax, _choose)
 """One of all is 1, with the probabilities softmax(field): a label."""
 
 
-def side_by_side(*groups: tuple[int, Units]) -> Units:
+def side_by_side(*groups: tuple[int, UnitKind]) -> UnitKind:
     """Groups of units as one: side_by_side((500, BINARY), (10, SOFTMAX)) are features and a label.
 
     Raises ShapeError for a last axis of another length than the sum of the groups.
@@ -79,7 +79,7 @@ def side_by_side(*groups: tuple[int, Units]) -> Units:
     sizes, kinds = [size for size, _ in groups], [kind for _, kind in groups]
     cuts = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
 
-    def parts(x: jax.Array) -> Iterator[tuple[Units, jax.Array]]:
+    def parts(x: jax.Array) -> Iterator[tuple[UnitKind, jax.Array]]:
         require_shape(x, ..., sum(sizes), name="units")
         return zip(kinds, jnp.split(x, cuts, axis=-1))
 
@@ -94,4 +94,4 @@ def side_by_side(*groups: tuple[int, Units]) -> Units:
         return jnp.concatenate([kind.sample(k, part) for k, (kind, part) in zip(keys, parts(field))], -1)
 
     name = " + ".join(f"{size} {kind}" for size, kind in groups)
-    return Units(name, total("base"), total("log_normaliser"), mean, sample)
+    return UnitKind(name, total("base"), total("log_normaliser"), mean, sample)
