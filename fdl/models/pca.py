@@ -101,9 +101,22 @@ def _step(x: jax.Array, code: jax.Array, components: jax.Array, offset: jax.Arra
         x, code, offset = given
         weight = _curvature(code @ components + offset)
         matrix = (weight @ squares).reshape(dim, dim) + ridge
-        return jax.scipy.linalg.solve(matrix, components @ (x - 0.5 - weight * offset), assume_a="pos")
+        return _solve(matrix, components @ (x - 0.5 - weight * offset))
 
     return jax.lax.map(of_one, (x, code, offset), batch_size=min(batch, len(x)))
+
+
+def _solve(matrix: jax.Array, b: jax.Array) -> jax.Array:
+    """matrix⁻¹ b for a positive matrix, by Gauss and Jordan.  (n, n), (n,) -> (n,)
+
+    LAPACK in a loop over batches can stop for ever where XLA has two threads (seen with jax 0.10.2 on a CPU).
+    """
+
+    def clear(i, rows):
+        pivot = rows[i] / rows[i, i]
+        return (rows - rows[:, i, None] * pivot[None]).at[i].set(pivot)
+
+    return jax.lax.fori_loop(0, len(b), clear, jnp.concatenate([matrix, b[:, None]], 1))[:, -1]
 
 
 def _curvature(z: jax.Array) -> jax.Array:
