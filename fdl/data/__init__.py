@@ -3,6 +3,7 @@
 from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
 from fdl.data.cifar import CifarError, cifar10_examples
+from fdl.data.curves import curves
 from fdl.data.duplicates import duplicates
 from fdl.data.fetch import FetchError, fetch
 from fdl.data.idx import IdxError, read_idx, write_idx
@@ -22,6 +23,7 @@ __all__ = [
     "Dataset",
     "Examples",
     "cifar10_examples",
+    "curves",
     "digits",
     "family_trees",
     "fashion_mnist",
