@@ -120,5 +120,5 @@ ROW = Row(
     budget=600,
     draw=draw,
     note="The first 30,000 digits.  Five seeds are trained side by side, each figure is over all of them.  The "
-    "training loss is that of the steps of an epoch.  The paper's figures on CIFAR (6.55 and 24.28 %) are not repeated.",
+    "training loss is that of the steps of an epoch.  The paper's figures on CIFAR (6.55, 24.28 %) are left out.",
 )
