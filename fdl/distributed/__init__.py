@@ -7,7 +7,7 @@ from fdl.distributed.gather import gathered
 from fdl.distributed.launch import init
 from fdl.distributed.mesh import abstract_mesh, make_mesh
 from fdl.distributed.pipeline import pipeline
-from fdl.distributed.place import init_state, on_mesh, put, split, split_batches
+from fdl.distributed.place import init_state, join, on_mesh, put, split, split_batches
 from fdl.distributed.plan import lower, table
 from fdl.distributed.processes import DisagreementError, gather, preempted, require_equal, require_equal_copies
 from fdl.distributed.ring import ring_attention
@@ -47,6 +47,7 @@ __all__ = [
     "put",
     "split",
     "split_batches",
+    "join",
     "on_mesh",
     "gathered",
     "checkpoint",

@@ -52,6 +52,10 @@ def test_what_was_put_on_a_mesh_is_a_copy_that_may_be_given_away(found):
     assert found["kept"]
 
 
+def test_a_state_of_one_device_goes_where_the_layout_says_with_its_first_step(found):
+    assert found["home"] == []
+
+
 def test_copies_that_differ_are_named(found):
     assert found["copies"] == "devices hold different copies of params/norm/scale, 1 arrays in all"
 

@@ -52,6 +52,7 @@ def test_two_processes_are_one_run(together):
     assert (a["process"], b["process"], a["processes"], a["devices"]) == (0, 1, 2, 4)
     assert a["rows_here"] == b["rows_here"] == 8
     assert a["moved"]
+    assert a["joined"]
     for name in ("batch", "loss", "correct", "params", "restored", "loop", "saved", "stopped"):
         assert a[name] == b[name], name
 

@@ -138,6 +138,9 @@ before = tree.digest(start)
 step(distributed.put(start, distributed.shardings(start, layout)), batch_at(0))
 found["kept"] = tree.digest(start) == before
 
+# A state of one device goes home with its first step.
+found["home"] = moved(step(start, batch_at(0))[0], layout)
+
 # Copies that differ are found, and named.
 distributed.require_equal_copies(state)
 scale = state.params["norm"]["scale"]

@@ -39,6 +39,9 @@ found = {"process": jax.process_index(), "processes": jax.process_count(), "devi
 first = batch_at(0)["x"]
 found["rows_here"] = sum(len(part.data) for part in first.addressable_shards)
 found["batch"] = tree.digest({"x": distributed.gather(first)})
+own = data.indices(5, 0, size=64, batch=16)[8 * jax.process_index() :][:8]
+joined = distributed.join({"x": examples["x"][own]}, layout)["x"]
+found["joined"] = bool((distributed.gather(joined) == distributed.gather(first)).all())
 for batch in data.prefetch(batch_at, range(3)):
     state, log = step(state, batch)
 found["loss"] = float(log["loss"])
