@@ -3,7 +3,7 @@
 from fdl.distributed import checkpoint
 from fdl.distributed.collectives import count_collectives
 from fdl.distributed.experts import expert_parallel
-from fdl.distributed.gather import gathered
+from fdl.distributed.late import gathered
 from fdl.distributed.launch import init
 from fdl.distributed.mesh import abstract_mesh, make_mesh
 from fdl.distributed.pipeline import pipeline

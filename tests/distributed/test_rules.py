@@ -4,10 +4,11 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as Spec
 
-from fdl import distributed, losses, nn, optim, train, tree
+from fdl import data, distributed, losses, nn, optim, train, tree
 from fdl.checks import ShapeError, TreeError
 from fdl.distributed import along, data_parallel, fsdp, largest, replicate, tensor_parallel
 from fdl.train.state import first_state
@@ -90,6 +91,13 @@ def test_rows_that_do_not_divide_are_refused_or_left_whole():
 def test_a_mesh_that_the_devices_do_not_fill_is_refused(axes):
     with pytest.raises(ValueError, match="a mesh"):
         distributed.make_mesh(**axes)
+
+
+def test_examples_whose_integers_would_be_cut_are_refused():
+    layout = data_parallel(replicate(distributed.make_mesh(data=1, devices=jax.devices()[:1])))
+    batches = data.shuffled({"id": np.array([2**33, 1])}, batch=2)
+    with pytest.raises(ValueError, match="id must fit in int32"):
+        distributed.split_batches(batches, layout)
 
 
 def test_a_mesh_fills_up_to_the_devices():
