@@ -57,6 +57,12 @@ def test_two_processes_are_one_run(together):
         assert a[name] == b[name], name
 
 
+def test_tensors_and_sequences_split_across_processes_give_the_same(together):
+    for found in together[1]:
+        assert found["tensor"] < 3 * 1.2e-7
+        assert found["ring"] < 1e-6
+
+
 def test_two_processes_take_the_steps_of_one_device(together):
     ours = together[1][0]
     examples = {"x": np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)}
