@@ -148,6 +148,9 @@ def test_a_step_of_gpt_2_xl_is_lowered_for_256_devices_that_are_not_here():
     program = distributed.lower(step, layout, state, {"tokens": tokens, "next": tokens}).as_text()
     assert "mhlo.num_partitions = 256" in program
     assert re.search(r'<\["data"=32, "model"=8\]>', program)
+    split = '48x1600x6400xf32> {jax.buffer_donor = true, sdy.sharding = #sdy.sharding<@mesh, [{}, {"data"}, {"model"}]>'
+    assert program.count(split) == 3  # a kernel and its two moments
+    assert program.count('512x1024xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"data"}, {}]>') == 2
     assert tree.count(state.params) == 1_557_611_200
     *_, every, used = distributed.table(state, layout).splitlines()
     assert every.split() == ["all", "18,691,334,416", "bytes", "256", "devices", "261,480,616"]
