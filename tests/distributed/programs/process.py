@@ -16,7 +16,7 @@ from fdl import data, distributed, metrics, nn, optim, train, tree
 from fdl.distributed import fsdp, replicate
 
 OLD, NEW = sys.argv[1:3]
-distributed.init(heartbeat=10, timeout=60, config={"rate": 1e-2})
+distributed.init(heartbeat=30, timeout=60, config={"rate": 1e-2})
 layout = fsdp(replicate(distributed.make_mesh(data=-1)), least=100)
 model, optimizer = nn.mlp(16, 64, 4), optim.adam(1e-2)
 examples = {"x": np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)}
