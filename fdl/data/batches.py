@@ -79,7 +79,7 @@ def to_device(batches: Batches) -> Batches:
     Raises ValueError for integers that would be cut.
     """
     for path, leaf in named_leaves(batches.examples).items():
-        _require_fits(path, leaf)
+        require_fits(path, leaf)
     return _Resident(on_device(batches.examples), batches.batch, jax.device_put(seed_words(batches.seed)))
 
 
@@ -89,8 +89,8 @@ def _slice(examples: Any, start: int, batch: int, size: int) -> tuple[Any, np.nd
     return take(examples, np.where(where, rows, 0).astype(np.int32)), where
 
 
-def _require_fits(path: str, leaf: Any) -> None:
-    """JAX without x64 keeps the low 32 bits of a 64-bit integer in silence: 2**33 would become 0."""
+def require_fits(path: str, leaf: Any) -> None:
+    """Raise ValueError for integers that JAX without x64 would cut to their low 32 bits in silence: 2**33 becomes 0."""
     narrow = jax.dtypes.canonicalize_dtype(leaf.dtype)
     if not np.issubdtype(narrow, np.integer) or narrow == leaf.dtype:
         return

@@ -3,11 +3,11 @@
 from fdl.distributed import checkpoint
 from fdl.distributed.collectives import count_collectives
 from fdl.distributed.experts import expert_parallel
-from fdl.distributed.gather import gathered
+from fdl.distributed.late import gathered
 from fdl.distributed.launch import init
 from fdl.distributed.mesh import abstract_mesh, make_mesh
 from fdl.distributed.pipeline import pipeline
-from fdl.distributed.place import init_state, on_mesh, put, split, split_batches
+from fdl.distributed.place import init_state, join, on_mesh, put, split, split_batches
 from fdl.distributed.plan import lower, table
 from fdl.distributed.processes import DisagreementError, gather, preempted, require_equal, require_equal_copies
 from fdl.distributed.ring import ring_attention
@@ -47,6 +47,7 @@ __all__ = [
     "put",
     "split",
     "split_batches",
+    "join",
     "on_mesh",
     "gathered",
     "checkpoint",

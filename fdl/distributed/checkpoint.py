@@ -15,13 +15,13 @@ from fdl.tree import Tree
 
 
 def save(directory: str | Path, state: Any, **how: Any) -> None:
-    """`train.checkpoint.save` of a state on a mesh; all processes call it, and process 0 writes what all have gathered.
+    """`train.checkpoint.save` of a state on a mesh; all processes call it, process 0 writes what they gather.
 
-    The files are those of one device, whole arrays, so the checkpoint fits every mesh; the host of process 0 must have
-    room for the state.  All return when the checkpoint stands.  Raises what `train.checkpoint.save` raises, in
-    processes other than 0 CheckpointError.
+    The files are those of one device, whole arrays, so the checkpoint fits every mesh.  The host of process 0 must have
+    room for the state, a device for one whole array at a time.  All return when the checkpoint stands.  Raises what
+    `train.checkpoint.save` raises, in processes other than 0 CheckpointError.
     """
-    whole, error = gather(state), None
+    whole, error = jax.tree.map(_for_the_writer, state), None
     if jax.process_index() == 0:
         try:
             checkpoint.save(directory, whole, **how)
@@ -42,3 +42,9 @@ def restore(directory: str | Path, like: Tree, layout: Layout, **how: Any) -> tu
     with jax.default_device(jax.local_devices(backend="cpu")[0]):  # no device need hold the whole
         state, metadata = checkpoint.restore(directory, like, **how)
     return put(state, shardings(state, layout)), metadata
+
+
+def _for_the_writer(leaf: Any) -> Any:
+    """The whole array, gathered by all and kept by process 0 alone."""
+    whole = gather(leaf)
+    return whole if jax.process_index() == 0 else None

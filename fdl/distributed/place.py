@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.sharding import NamedSharding, Sharding
+from jax.sharding import PartitionSpec as Spec
 
 from fdl.data import Batches, indices
+from fdl.data.batches import require_fits
 from fdl.distributed.rules import Layout, batch_shardings, shardings, used_shardings
 from fdl.optim import Transform
 from fdl.train.state import TrainState, first_state
-from fdl.tree import Tree, is_key
+from fdl.tree import Tree, flatten, is_key
 
 
 def init_state(
@@ -44,12 +47,28 @@ def split(batch: Tree, layout: Layout, *, strict: bool = True) -> Tree:
     return put(batch, places)
 
 
+def join(rows: Tree, layout: Layout) -> Tree:
+    """The batch of which each process has loaded some rows for itself: equally many, in the order of the processes.
+
+    For data that no process can see all of; rows are then a function of (seed, step, `jax.process_index()`).
+    """
+
+    def whole(leaf):
+        place = NamedSharding(layout.mesh, Spec(*layout.batch[: np.ndim(leaf)]))
+        return jax.make_array_from_process_local_data(place, np.asarray(leaf))
+
+    return jax.tree.map(whole, rows)
+
+
 def split_batches(batches: Batches, layout: Layout) -> Callable[[int], Any]:
     """The function step -> batch of these batches, split over the mesh.
 
     Which examples a device holds is a function of (seed, step, device), so each process reads the rows of its own
     devices and no others, and all numbers of processes see the same batches.
+    Raises ShapeError where rows do not divide, ValueError for integers that would be cut.
     """
+    for path, leaf in flatten(batches.examples).items():
+        require_fits(path, leaf)
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((batches.batch, *leaf.shape[1:]), leaf.dtype), batches.examples
     )
@@ -75,13 +94,15 @@ def on_mesh(f: Callable[..., Any], layout: Layout, *, strict: bool = True) -> Ca
     """
 
     def placed(params, state, batch, *rest):
-        used = jax.lax.with_sharding_constraint(params, used_shardings(params, layout))
+        # Home first: a state from elsewhere, a checkpoint of one device, then goes there with the first step.
+        home = jax.lax.with_sharding_constraint(params, shardings(params, layout))
+        used = jax.lax.with_sharding_constraint(home, used_shardings(params, layout))
         return f(used, state, split(batch, layout, strict=strict), *rest)
 
     return placed
 
 
-def _put(leaf: Any, place: jax.sharding.Sharding) -> jax.Array:
+def _put(leaf: Any, place: Sharding) -> jax.Array:
     """A copy: a step reuses the memory of the state it is given."""
     if is_key(leaf):
         numbers = _put(jax.random.key_data(leaf), place)

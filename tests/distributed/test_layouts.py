@@ -52,12 +52,17 @@ def test_what_was_put_on_a_mesh_is_a_copy_that_may_be_given_away(found):
     assert found["kept"]
 
 
+def test_a_state_of_one_device_goes_where_the_layout_says_with_its_first_step(found):
+    assert found["home"] == []
+
+
 def test_copies_that_differ_are_named(found):
     assert found["copies"] == "devices hold different copies of params/norm/scale, 1 arrays in all"
 
 
 def test_batch_norm_takes_its_moments_over_all_devices(found):
-    assert found["batch_norm"] < 1e-6
+    assert found["batch_norm"]["error"] < 1e-6
+    assert found["batch_norm"]["moved"] == []
 
 
 def test_an_evaluation_on_eight_devices_counts_as_one_does(found):

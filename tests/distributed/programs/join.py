@@ -6,5 +6,5 @@ import jax
 
 from fdl import distributed
 
-distributed.init(heartbeat=10, timeout=60)
+distributed.init(heartbeat=30, timeout=60)
 print(json.dumps([jax.process_index(), jax.process_count(), jax.device_count()]))

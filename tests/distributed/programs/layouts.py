@@ -138,6 +138,9 @@ before = tree.digest(start)
 step(distributed.put(start, distributed.shardings(start, layout)), batch_at(0))
 found["kept"] = tree.digest(start) == before
 
+# A state of one device goes home with its first step.
+found["home"] = moved(step(start, batch_at(0))[0], layout)
+
 # Copies that differ are found, and named.
 distributed.require_equal_copies(state)
 scale = state.params["norm"]["scale"]
@@ -164,7 +167,10 @@ batch, layout = {name: leaf[:32] for name, leaf in examples.items()}, layouts["d
 whole, _ = train.make_train_step(classify, sgd)(train.init_state(normed.init, sgd), batch)
 step = train.make_train_step(on_mesh(classify, layout), sgd)
 parts, _ = step(distributed.init_state(normed.init, sgd, layout), batch)
-found["batch_norm"] = max(farthest(parts.params, whole.params), farthest(parts.state, whole.state))
+found["batch_norm"] = {
+    "error": max(farthest(parts.params, whole.params), farthest(parts.state, whole.state)),
+    "moved": moved(parts, layout),
+}
 
 
 # Evaluation counts every example once, for every number of them and every size of a batch.

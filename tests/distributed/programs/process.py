@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import warnings
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from fdl import data, distributed, metrics, nn, optim, train, tree
 from fdl.distributed import fsdp, replicate
 
 OLD, NEW = sys.argv[1:3]
-distributed.init(heartbeat=10, timeout=60, config={"rate": 1e-2})
+distributed.init(heartbeat=30, timeout=60, config={"rate": 1e-2})
 layout = fsdp(replicate(distributed.make_mesh(data=-1)), least=100)
 model, optimizer = nn.mlp(16, 64, 4), optim.adam(1e-2)
 examples = {"x": np.random.default_rng(0).normal(size=(64, 16)).astype(np.float32)}
@@ -39,6 +40,9 @@ found = {"process": jax.process_index(), "processes": jax.process_count(), "devi
 first = batch_at(0)["x"]
 found["rows_here"] = sum(len(part.data) for part in first.addressable_shards)
 found["batch"] = tree.digest({"x": distributed.gather(first)})
+own = data.indices(5, 0, size=64, batch=16)[8 * jax.process_index() :][:8]
+joined = distributed.join({"x": examples["x"][own]}, layout)["x"]
+found["joined"] = bool((distributed.gather(joined) == distributed.gather(first)).all())
 for batch in data.prefetch(batch_at, range(3)):
     state, log = step(state, batch)
 found["loss"] = float(log["loss"])
@@ -53,6 +57,26 @@ found["params"] = {path: leaf.tolist() for path, leaf in tree.flatten(distribute
 looped, _ = train.run(step, distributed.init_state(model.init, optimizer, layout), resident, 3)
 pairs = zip(jax.tree.leaves(distributed.gather(looped.params)), jax.tree.leaves(distributed.gather(state.params)))
 found["loop"] = max(float(np.abs(a - b).max()) for a, b in pairs)
+
+# Tensors and sequences split across the processes.
+tensor = distributed.tensor_parallel(
+    replicate(distributed.make_mesh(model=2, data=2)), columns=["dense_0/*"], rows=["dense_1/kernel"]
+)
+both = fsdp(tensor, least=100)
+two_way, both_at = distributed.init_state(model.init, optimizer, both), distributed.split_batches(batches, both)
+both_step = train.make_train_step(distributed.on_mesh(square, both), optimizer)
+for k in range(3):
+    two_way, _ = both_step(two_way, both_at(k))
+pairs = zip(jax.tree.leaves(distributed.gather(two_way.params)), jax.tree.leaves(distributed.gather(state.params)))
+found["tensor"] = max(float(np.abs(a - b).max()) for a, b in pairs)
+
+ring_mesh, spec = distributed.make_mesh(sequence=4), jax.P(None, "sequence")
+attend = partial(distributed.ring_attention, axis="sequence", causal=True)
+ring = jax.shard_map(attend, mesh=ring_mesh, in_specs=spec, out_specs=spec)
+whole = np.random.default_rng(1).normal(size=(3, 2, 16, 2, 4)).astype(np.float32)
+parts = distributed.put(tuple(whole), jax.NamedSharding(ring_mesh, spec))
+want = nn.dot_product_attention(*map(jnp.asarray, whole), causal=True)
+found["ring"] = float(np.abs(distributed.gather(jax.jit(ring)(*parts)) - np.asarray(want)).max())
 
 # The checkpoint of eight devices in one process, and one of ours.
 like = jax.eval_shape(lambda state: state, distributed.init_state(nn.mlp(16, 64, 16).init, optimizer, layout))
