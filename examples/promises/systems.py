@@ -36,7 +36,7 @@ SYSTEMS = {
         images,
     ),
     "cnn with batch norm": System(
-        nn.serial(nn.conv(1, 8, 3), nn.batch_norm(8), nn.relu, nn.max_pool(2), nn.flatten, nn.dense(72, 10)),
+        nn.serial(nn.conv(1, 8, 3), nn.batch_norm(8), nn.relu, nn.max_pool(2), nn.flatten, nn.dense(128, 10)),
         lambda steps: optim.sgd(0.05, 0.9),
         images,
     ),
@@ -44,7 +44,9 @@ SYSTEMS = {
         nn.serial(
             nn.embedding(10, 16), nn.learned_position(12, 16), nn.encoder_block(16, 2, rate=0.1), head=nn.dense(16, 10)
         ),
-        lambda steps: optim.chain(optim.adamw(optim.warmup_cosine(1e-3, steps, 10)), optim.average_params(0.99)),
+        lambda steps: optim.chain(
+            optim.adamw(optim.warmup_cosine(1e-3, steps, steps // 4)), optim.average_params(0.99)
+        ),
         sentences,
     ),
     "scan over layers": System(
