@@ -127,8 +127,8 @@ ROW = Row(
     run=run,
     budget=90,
     draw=draw,
-    note="Each width is trained from five starts, of which the median counts; of the rates 0.03, 0.1 and 0.3 the last had "
-    "the smallest errors. Two choices matter. With ReLU every width meets |x|, which two of them are exactly, and their "
-    "order is chance: hence tanh. With the same steps for all weights wide nets fall behind, and 0.78 (ReLU) or 0.84 "
-    "(tanh) of the pairs were monotone: hence steps of the output weights in inverse proportion to the width.",
+    note="Each width is trained from five starts, of which the median counts; of the rates 0.03, 0.1 and 0.3 the last "
+    "had the smallest errors. Two choices matter. With ReLU every width meets |x|, which two of them are exactly, and "
+    "their order is chance: hence tanh. With the same steps for all weights wide nets fall behind, and 0.78 (ReLU) or "
+    "0.84 (tanh) of the pairs were monotone: hence steps of the output weights in inverse proportion to the width.",
 )
