@@ -35,7 +35,7 @@ ROUGH = {
     "|x|": np.abs,
     "step": lambda x: np.where(x > 0, 1.0, 0.0),
 }
-POINTS, STEPS, STARTS = 256, 1000, 5
+POINTS, STEPS, STARTS, RATE = 256, 2000, 5, 0.3
 
 
 def run(seed: int, folder: Path) -> Outcome:
@@ -68,7 +68,7 @@ def trained_errors(function, width: int, seed: int, activation=nn.tanh, scale: f
     """What trained nets are off, at each point, from several starts: (STARTS, POINTS)"""
     x = np.linspace(-1, 1, POINTS, dtype=np.float32)[:, None]
     y = function(x).astype(np.float32)
-    net, optimizer = models.shallow_net(width, activation, scale=scale), optim.adam(optim.cosine(1e-2, STEPS))
+    net, optimizer = models.shallow_net(width, activation, scale=scale), adam_of(width)
 
     def loss_fn(params, state, batch, key):
         said, state = net.apply(params, state, batch["x"])
@@ -78,6 +78,15 @@ def trained_errors(function, width: int, seed: int, activation=nn.tanh, scale: f
     state = train.init_sweep(net.init, optimizer, range(STARTS * seed, STARTS * (seed + 1)))
     state, _ = train.run(step, state, data.shuffled({"x": x, "y": y}, POINTS, seed), STEPS)
     return np.asarray(jax.vmap(lambda params: net.apply(params, {}, x)[0])(state.params) - y)[..., 0]
+
+
+def adam_of(width: int) -> optim.Transform:
+    """Adam whose steps of the output weights are shorter the more of them there are, so that a rate fits all widths.
+
+    This is the maximal update parametrisation, https://arxiv.org/abs/2203.03466
+    """
+    shorter = optim.only(optim.leafwise(lambda update: update * WIDTHS[0] / width), "out/kernel")
+    return optim.chain(optim.adam(optim.cosine(RATE, STEPS)), shorter)
 
 
 def typical(errors: np.ndarray) -> float:
@@ -118,7 +127,8 @@ ROW = Row(
     run=run,
     budget=90,
     draw=draw,
-    note="Each width is trained from five starts, of which the median counts, with tanh, by 1,000 steps of Adam at "
-    "0.01. With ReLU, and 3,000 steps, every width from 16 on met |x| to 0.001, since two ReLUs are that function "
-    "exactly; their order was chance, and of all pairs 0.78 were monotone.",
+    note="Each width is trained from five starts, of which the median counts; of the rates 0.03, 0.1 and 0.3 the last "
+    "had the smallest errors. Two choices matter. With ReLU every width meets |x|, which two of them are exactly, and "
+    "their order is chance: hence tanh. With the same steps for all weights wide nets fall behind, and 0.78 (ReLU) or "
+    "0.84 (tanh) of the pairs were monotone: hence steps of the output weights in inverse proportion to the width.",
 )

@@ -131,7 +131,7 @@ def shuffled(seed: int, epoch: int, size: int) -> np.ndarray:
 def draw(arrays: dict[str, np.ndarray]):
     import matplotlib.pyplot as plt
 
-    canvas, row = plt.subplots(1, 10, figsize=(9, 1.3), layout="constrained")
+    canvas, row = plt.subplots(1, 10, figsize=(6, 0.9), layout="constrained")
     most = np.abs(arrays["average"]).max() / 2
     for digit, axes in enumerate(row):
         axes.imshow(arrays["average"][:, digit].reshape(28, 28), cmap="RdBu_r", vmin=-most, vmax=most)

@@ -17,10 +17,10 @@ from fdl.nn import Layer, Params, layer
 def shallow_net(width: int, activation: Callable = nn.relu, *, scale: float = 1.0) -> Layer:
     """One hidden layer from one number to one number.  (..., 1) -> (..., 1)
 
-    Its units start with slopes of about scale, and with their corners spread around 0 … ±1.
+    Its units start with slopes of about scale and with their bends spread around 0, its output as about their mean.
     """
     hidden = nn.dense(1, width, kernel_init=nn.normal(scale), bias_init=nn.uniform(-scale, scale))
-    return nn.serial(hidden=hidden, activation=activation, out=nn.dense(width, 1))
+    return nn.serial(hidden=hidden, activation=activation, out=nn.dense(width, 1, kernel_init=nn.normal(1 / width)))
 
 
 def interpolant(function: Callable[[np.ndarray], Any], low: float, high: float, width: int) -> Params:
