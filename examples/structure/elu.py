@@ -119,6 +119,6 @@ ROW = Row(
     run=run,
     budget=600,
     draw=draw,
-    note="The first 30,000 digits.  Five seeds are trained side by side, each figure is over all of them.  The training "
-    "loss is that of the steps of an epoch.  The paper's CIFAR figures (6.55 and 24.28 %) are not repeated here.",
+    note="The first 30,000 digits.  Five seeds trained side by side, each figure over all of them.  The training "
+    "loss is that of an epoch's steps.  The paper's CIFAR figures (6.55 and 24.28 %) are not repeated here.",
 )
