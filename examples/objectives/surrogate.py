@@ -176,5 +176,8 @@ ROW = Row(
     run=run,
     budget=400,
     draw=draw,
-    note="Ten runs are trained side by side, each figure is over all of them.",
+    note="Ten runs of 45 epochs trained side by side, each figure over all of them.  After the training error is 0 "
+    "the test error falls in the mean from 1.96 to 1.91 %, less than the 5 % of it that were asked; on 10,000 digits, "
+    "three runs of 50 epochs, it fell by 1.9 %, from 4.37 to 4.29.  In all ten runs held-out accuracy chose a better "
+    "epoch than held-out cross-entropy, whose minimum comes long before.",
 )

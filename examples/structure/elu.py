@@ -1,7 +1,7 @@
 """The exponential linear unit: x above 0, exp(x) - 1 below, so that the mean of a unit can be 0.
 
 A ReLU's output is never negative, so the next layer sees inputs with a mean, and its weights are pushed all one way, a
-bias that learning has to work against.  The ELU goes down to -1 and stays there: its mean is near 0, and unlike the
+bias that learning has to work against.  The ELU goes down to -1 and stays there: its mean is nearer 0, and unlike the
 leaky ReLU's its negative side does not grow with noise.  For alpha = 1 its derivative has no jump at 0.
 
 The experiment is that of the paper: MNIST, eight layers of 128 units, plain gradient descent at 0.01, for three
@@ -117,8 +117,8 @@ ROW = Row(
         Figure("jump", "jump of the derivative at 0 for alpha = 1, float64", "0", high=1e-8),
     ),
     run=run,
-    budget=600,
+    budget=150,
     draw=draw,
-    note="The first 30,000 digits.  Five seeds are trained side by side, each figure is over all of them.  The "
-    "training loss is that of the steps of an epoch.  The paper's figures on CIFAR (6.55, 24.28 %) are left out.",
+    note="The first 30,000 digits.  Five seeds trained side by side, each figure over all of them.  The training "
+    "loss is that of an epoch's steps.  The paper's CIFAR figures (6.55 and 24.28 %) are not repeated here.",
 )

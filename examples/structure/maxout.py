@@ -63,7 +63,7 @@ def run(seed, folder):
     optimizer = optimizer_for(EPOCHS * batches.steps_per_epoch)
     step = train.make_train_step(loss_fn, optimizer)
     state = train.init_state(MODEL.init, optimizer, seed=seed)
-    state, history = train.fit(step, state, batches, epochs=EPOCHS, directory=folder / "checkpoint", resume=True)
+    state, history = train.fit(step, state, batches, epochs=EPOCHS, directory=folder / f"{EPOCHS}_epochs", resume=True)
     correct = train.make_evaluate(predict, {"correct": metrics.correct()})(state, test)["correct"]
     figures = identities(seed) | {"test_error": (10_000 - correct) / 100}
     return Outcome(figures, {"loss": np.array([row["loss"] for row in history])}, int(state.step))

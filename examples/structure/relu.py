@@ -1,4 +1,4 @@
-"""The rectified linear unit, max(0, x), and how much sooner it learns than tanh.
+"""The rectified linear unit, max(0, x), and a race against tanh.
 
 Between its two pieces nothing bends: a network of ReLUs is linear wherever no unit changes sides, its Hessian by the
 input is 0 almost everywhere, and without biases f(a x) = a f(x) for a > 0.  Nothing saturates either: a unit that is on
@@ -7,6 +7,8 @@ passes its gradient as it is, however large its input.  At 0, where there is no 
 Figure 1 of the AlexNet paper trains a convolutional net of four layers on CIFAR-10 down to 25 % training error: with
 ReLUs it takes six times fewer epochs than with tanh, each at the learning rate that suits it.  Here is the same race on
 10,000 images.  Every rate gets a few epochs; the one with the smallest error on held-out images goes on to the end.
+With weights drawn for the width of each layer, as is usual today, tanh hardly loses: what held it back then was, in
+part, where it started.
 """
 
 import itertools
@@ -138,8 +140,11 @@ ROW = Row(
         Figure("homogeneity", "largest error of f(3.7 x) = 3.7 f(x), relative", "0", high=1e-5),
     ),
     run=run,
-    budget=600,
+    budget=200,
     draw=draw,
     note="Only a part of CIFAR-10 is used, the 10,000 images of its first file, and rates are chosen on images of its "
-    "last.  The net is smaller than the paper's: strides in place of pooling, 32, 64 and 64 channels.",
+    "last.  The net is smaller than the paper's: strides in place of pooling, 32, 64 and 64 channels.  The sixfold "
+    "gain is not seen: with weights scaled to their number of inputs both are as fast, tanh at the largest rate of the "
+    "grid.  With weights of standard deviation 0.01, the paper's, both wait longer, tanh not more: after 4 epochs at "
+    "0.03 the training errors are 54.1 % for ReLU and 56.5 % for tanh.",
 )
