@@ -172,5 +172,5 @@ ROW = Row(
     budget=300,
     draw=draw,
     note="The penalty of the probes was chosen on the last 5,000 training digits. The control is harder than usual:"
-    " it counts the very labels the probe was fitted to, of which its 850 numbers remember two in a hundred beyond chance.",
+    " it counts the labels the probe was fitted to, of which its 850 numbers remember two in a hundred beyond chance.",
 )
