@@ -3,8 +3,9 @@
 The pictures here are drawn by a program, so their causes are known: which shape, how large, where, of what colour, with
 how broad a stroke.  A convolutional net is told these factors of twenty thousand pictures and has to find them in
 others.  How far has it come at which depth?  A linear read-out of every layer says, factor by factor: where a shape
-lies is nearly linear in the pixels already, which shape it is is not, until the last convolution.  A net that was not
-trained, read in the same way, shows what comes from the architecture alone.
+lies is nearly linear in the pixels already, which shape it is is not, and every convolution brings it nearer.  A net
+that was not trained, read in the same way, shows what comes from the architecture alone: its wide first layer helps as
+well, but each layer after it loses some of the shape again.
 
 Then the net is looked into: which pixels a decision rests on (gradients, deconvolution, guided backpropagation), how
 far a unit sees, which input it likes best.  All of it can be held against what was planted.

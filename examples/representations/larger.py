@@ -2,7 +2,7 @@
 
 Five language models of the same kind, a GPT over the letters of Shakespeare, read the same text in the same order; only
 their size differs, from ten thousand parameters to a million.  The loss on plays that none has read falls with every
-step in size, and on logarithmic axes the five points lie on a line: a power law, L(N) = a N^-α.  Such a line is what
+step in size, and on logarithmic axes the five points lie near a line: a power law, L(N) = a N^-α.  Such a line is what
 one draws before paying for a model that is larger still.  It holds while data and training keep up: three passes over a
 million letters are few, which is why the exponent here is not that of models that read billions.
 
