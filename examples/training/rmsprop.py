@@ -162,7 +162,7 @@ ROW = Row(
     run=run,
     budget=300,
     draw=draw,
-    note="The race ended even, after 1,700 steps each: in batches of 100 noise limits the rate, and RMSProp with momentum "
-    "0.9 at a tenth of the rate follows the path of RMSProp without. A race in batches of 1,000 was not run. Cut for "
-    "time: two networks, eight epochs, a race of 4,000 steps, rates chosen by the same validation digits.",
+    note="The race ended even, after 1,700 steps each: in batches of 100 noise limits the rate, and RMSProp with "
+    "momentum 0.9 at a tenth of the rate follows the path of RMSProp without. A race in batches of 1,000 was not run. "
+    "Cut for time: two networks, eight epochs, a race of 4,000 steps, rates chosen by the same validation digits.",
 )
