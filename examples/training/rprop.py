@@ -24,7 +24,7 @@ from fdl import nn, optim
 
 DRAW = nn.uniform(-1.0, 1.0)
 MODEL = nn.serial(nn.dense(10, 5, kernel_init=DRAW), nn.sigmoid, nn.dense(5, 10, kernel_init=DRAW), nn.sigmoid)
-PATTERNS = jnp.eye(10)
+PATTERNS = np.eye(10, dtype="f")
 RUNS, PATIENCE = 50, 300
 
 
