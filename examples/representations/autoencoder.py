@@ -22,7 +22,7 @@ from examples.course.row import Figure, Outcome, Row
 from fdl import data, losses, models, nn, optim, train
 
 DIGITS, CURVES = (784, 1000, 500, 250, 30), (784, 400, 200, 100, 50, 25, 6)
-PRETRAINING, FINE_TUNING = 6, 22  # epochs
+PRETRAINING, FINE_TUNING, BATCHES = 10, 36, 240  # epochs, and batches an epoch of fine-tuning
 
 
 def flat(dataset: data.Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -58,7 +58,9 @@ def trained(model: nn.Layer, optimizer: optim.Transform, x: np.ndarray, epochs: 
     step, seed, folder = train.make_train_step(loss_fn, optimizer), how["seed"], how["folder"]
     state = train.init_state(model.init, optimizer, seed)
     state = state if params is None else state._replace(params=params)
-    state, _ = train.fit(step, state, data.shuffled(x, 250, seed), epochs=epochs, directory=folder, resume=True)
+    state, _ = train.fit(
+        step, state, data.shuffled(x, len(x) // BATCHES, seed), epochs=epochs, directory=folder, resume=True
+    )
     return jax.jit(lambda v: nn.sigmoid(model.apply(state.params, state.state, v)[0])), int(state.step)
 
 
@@ -67,7 +69,7 @@ def deep(dims: tuple[int, ...], sets: tuple, epochs: tuple[int, int], seed: int,
     (x, test), model = sets, models.deep_autoencoder(*dims)
     params = pretrained(dims, x, epochs[0], seed, folder)
     before = error(test, nn.sigmoid(model.apply(params, model.init(jax.random.key(0))[1], test)[0]))
-    optimizer = optim.adam(optim.cosine(1e-3, epochs[1] * (len(x) // 250)))
+    optimizer = optim.adam(optim.cosine(1e-3, epochs[1] * BATCHES))
     again, steps = trained(model, optimizer, x, epochs[1], params, seed=seed, folder=folder / "fine")
     return before, error(test, again(test)), again(test), steps
 
@@ -89,7 +91,7 @@ def linear(sets: tuple, dim: int) -> jax.Array:
 def logistic(sets: tuple, seed: int, folder: Path) -> tuple[jax.Array, jax.Array]:
     """The test images given back by logistic PCA: from a linear encoder's codes, and from the best code of each."""
     shallow = nn.serial(nn.dense(784, DIGITS[-1]), nn.dense(DIGITS[-1], 784))
-    optimizer = optim.adam(optim.cosine(2e-3, 20 * (len(sets[0]) // 250)))
+    optimizer = optim.adam(optim.cosine(2e-3, 20 * BATCHES))
     encoded, _ = trained(shallow, optimizer, sets[0], 20, seed=seed, folder=folder)
     x, test = (jnp.asarray(part) for part in sets)
     best, _ = jax.jit(partial(models.fit_logistic_pca, dim=DIGITS[-1], steps=5))(x)
@@ -102,7 +104,7 @@ def run(seed: int, folder: Path) -> Outcome:
     test = digits[1]
     pca, (lpca, best) = linear(digits, DIGITS[-1]), logistic(digits, seed, folder / "logistic")
     before, after, again, steps = deep(DIGITS, digits, (PRETRAINING, FINE_TUNING), seed, folder / "digits")
-    _, curved, curves_again, _ = deep(CURVES, curves, (10, 40), seed, folder / "curves")
+    _, curved, curves_again, _ = deep(CURVES, curves, (30, 200), seed, folder / "curves")
     figures = {
         "pca_30": error(test, pca),
         "logistic_pca_30": error(test, lpca),
@@ -123,7 +125,7 @@ def draw(arrays):
     """Images above what each method gives back."""
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(len(arrays), figsize=(7.2, 4.2))
+    figure, axes = pyplot.subplots(len(arrays), figsize=(5.6, 3.3))
     for axis, (name, images) in zip(axes, arrays.items()):
         axis.imshow(images.reshape(12, 28, 28).swapaxes(0, 1).reshape(28, 336), cmap="gray_r", vmin=0, vmax=255)
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
@@ -153,7 +155,8 @@ ROW = Row(
     run=run,
     budget=1500,
     draw=draw,
-    note="Pre-training as printed, but for its length (6 epochs a layer, 10 for curves, instead of 50). Fine-tuning "
-    "by Adam at 0.001 with a cosine to 0, batches of 250, 22 epochs (40 for curves); the paper took 200 epochs of "
-    "conjugate gradients. The run without pre-training descends with momentum 0.9 for 3 epochs.",
+    note="Pre-training as printed, but for its length (10 epochs a layer, 30 for curves, instead of 50). Fine-tuning "
+    "by Adam at 0.001 with a cosine to 0, 240 batches an epoch, 36 epochs (200 for curves); the paper took 200 epochs "
+    "of conjugate gradients. The run without pre-training descends with momentum 0.9 for 3 epochs. After 22 epochs (40 "
+    "for curves) and 6 epochs of pre-training the errors were 3.66 and 4.57.",
 )

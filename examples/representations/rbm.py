@@ -226,8 +226,10 @@ ROW = Row(
     run=run,
     budget=900,
     draw=draw,
-    note="Of the paper's recipe pre-training keeps all but the length, 10 epochs a layer; backpropagation is gradient "
-    "descent with momentum 0.9 and a rate from 0.1 along a cosine to 0, 30 epochs. Persistent contrastive divergence "
-    "takes 60 epochs with 100 chains, its rate falling from 0.05 to 0 in a straight line. Pixels are tossed anew at "
-    "each visit, those of the test digits once.",
+    note="The fine-tuned net misses its bound. Of the paper's recipe pre-training keeps all but the length, 10 "
+    "epochs a layer instead of 50; backpropagation is gradient descent with momentum 0.9 and a rate from 0.1 "
+    "along a cosine to 0, 30 epochs. Weight decay of 2e-4 was tried and left out: on the last 10,000 training "
+    "images, after 12 epochs, 1.84 against 1.69 without. Persistent contrastive divergence takes 60 epochs "
+    "with 100 chains, its rate falling from 0.05 to 0 in a straight line. Pixels are tossed anew at each "
+    "visit, those of the test digits once.",
 )
