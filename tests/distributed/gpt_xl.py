@@ -8,7 +8,7 @@ from fdl.train.state import first_state
 
 
 def shapes_of(model, optimizer):
-    return jax.eval_shape(lambda key: first_state(model.init, optimizer, key), jax.random.key(0))
+    return jax.eval_shape(lambda key: first_state(model.init, optimizer.init, key), jax.random.key(0))
 
 
 def planned(mesh, rows):
