@@ -98,6 +98,6 @@ ROW = Row(
         Figure("batch_norm_ratio", "batch norm: the same"),
     ),
     run=run,
-    budget=60,
+    budget=80,
     draw=draw,
 )

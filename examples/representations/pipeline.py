@@ -131,6 +131,6 @@ ROW = Row(
         ),
     ),
     run=run,
-    budget=300,
+    budget=160,
     seeds=(0, 1, 2),
 )
