@@ -62,11 +62,13 @@ def draw(row: Row, arrays: dict[str, Any], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
+    from matplotlib import pyplot
+
     assert row.draw is not None
     figure = row.draw(arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80, bbox_inches="tight", metadata={"Software": None})
-    matplotlib.pyplot.close(figure)
+    pyplot.close(figure)
 
 
 def shown(row: Row, result: dict[str, Any]) -> str:
