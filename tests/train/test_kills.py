@@ -50,3 +50,6 @@ def test_the_page_of_promises_names_tests_that_exist():
 def test_the_recorded_results_hold():
     for path in (ROOT / "examples" / "results" / "promises").glob("*.json"):
         assert json.loads(path.read_text())["holds"], path
+    systems = json.loads((ROOT / "examples" / "results" / "promises" / "kills.json").read_text())["systems"].values()
+    assert sum(system["kills"] for system in systems) == 500
+    assert len(systems) == 4
