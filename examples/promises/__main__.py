@@ -39,8 +39,12 @@ def kills(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], bo
     from examples.promises.kills import killed
     from examples.promises.systems import SYSTEMS
 
-    names = list(SYSTEMS)[: options.systems]
-    found = {name: killed(name, options.kills // len(names), folder / name, options.seed) for name in names}
+    if unknown := set(options.systems) - SYSTEMS.keys():
+        raise SystemExit(f"no system {unknown.pop()!r}; there are {', '.join(SYSTEMS)}")
+    recorded = options.results / "kills.json"
+    found = json.loads(recorded.read_text())["systems"] if recorded.exists() else {}
+    for name in options.systems or SYSTEMS:
+        found[name] = killed(name, options.kills // len(SYSTEMS), folder / name, options.seed)
     return {"systems": found}, all(holds(system) for system in found.values())
 
 
@@ -75,8 +79,8 @@ def arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     killing = commands.add_parser("kills", help="kill runs")
-    killing.add_argument("--kills", type=int, default=500)
-    killing.add_argument("--systems", type=int, default=4, help="so many of the four")
+    killing.add_argument("--kills", type=int, default=500, help="of all four systems")
+    killing.add_argument("--systems", nargs="+", default=(), help="only these; results of the others stay")
     killing.add_argument("--seed", type=int, default=0)
     overwriting = commands.add_parser("overwrite", help="kill saves")
     overwriting.add_argument("--kills", type=int, default=200)

@@ -11,7 +11,7 @@ from fdl import train, tree
 
 STEPS_PER_KILL = 3
 SAVE_EVERY, REPORT_EVERY = 4, 20
-MOST_EVENTS = 160  # of a life; a save has about 40
+SAVES_PER_LIFE = 4  # at most: the more arrays, the more events has a save
 
 
 class Steps(train.Progress):
@@ -43,26 +43,30 @@ def killed(name: str, kills: int, folder: Path, seed: int = 0) -> dict[str, Any]
     """Kill a run so many times, a run after the other where one ends before, and compare with an unbroken one."""
     steps, chance = STEPS_PER_KILL * kills, random.Random(f"{name} {seed}")
     found: dict[str, Any] = {"steps": steps, "kills": 0, "inside a save": 0, "resumed": [], "runs": 0, "unequal": 0}
-    whole = _run_to_its_end(name, steps, folder / "whole", None, chance, found)
+    whole, events = _run_to_its_end(name, steps, folder / "whole", 0, 1, chance, found)
+    most = SAVES_PER_LIFE * len(events) * SAVE_EVERY // steps
     while found["kills"] < kills:
         found["runs"] += 1
-        end = _run_to_its_end(name, steps, folder / f"run_{found['runs']}", kills, chance, found)
+        end, _ = _run_to_its_end(name, steps, folder / f"run_{found['runs']}", kills, most, chance, found)
         found["unequal"] += end != whole
     return found | {"digest": whole["digest"]}
 
 
 def _run_to_its_end(
-    name: str, steps: int, folder: Path, kills: int | None, chance: random.Random, found: dict[str, Any]
-) -> dict[str, Any]:
-    """Lives one after the other, each killed at a random event while there are kills left; what the last one left."""
+    name: str, steps: int, folder: Path, kills: int, most: int, chance: random.Random, found: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Lives one after the other, each killed at one of its first `most` events while there are kills left.
+
+    What the last one left, and its events.
+    """
     folder.mkdir(parents=True)
     resumed: list[int] = []
     while True:
-        ends = chance.randint(1, MOST_EVENTS) if kills is not None and found["kills"] < kills else None
-        whole, _ = live(lambda reached: life(name, steps, folder, reached), ends, folder / "log")
+        ends = chance.randint(1, most) if found["kills"] < kills else None
+        whole, events = live(lambda reached: life(name, steps, folder, reached), ends, folder / "log")
         if whole:
-            found["resumed"].append(resumed)
-            return json.loads((folder / "end.json").read_text())
+            found["resumed"] += [resumed] if kills else []
+            return json.loads((folder / "end.json").read_text()), events
         found["kills"] += 1
         found["inside a save"] += any((folder / "run").glob(".writing-*"))
         resumed.append(train.checkpoint.latest(folder / "run") or 0)

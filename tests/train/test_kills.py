@@ -4,7 +4,6 @@ The programs are those of examples/promises, at a smaller size: each life is a f
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -26,7 +25,7 @@ def promises(folder, *arguments):
 
 
 def test_of_25_kills_of_a_run_none_changes_a_bit(tmp_path):
-    (found,) = promises(tmp_path, "kills", "--kills", "25", "--systems", "1")["systems"].values()
+    (found,) = promises(tmp_path, "kills", "--kills", "100", "--systems", "mlp with dropout")["systems"].values()
     assert found["kills"] == 25
     assert found["unequal"] == 0
     assert found["inside a save"] >= 3
@@ -51,7 +50,6 @@ def test_the_page_of_promises_names_tests_that_exist():
 def test_the_recorded_results_hold():
     for path in (ROOT / "examples" / "results" / "promises").glob("*.json"):
         assert json.loads(path.read_text())["holds"], path
-    kills = json.loads((ROOT / "examples" / "results" / "promises" / "kills.json").read_text())["systems"]
-    assert sum(system["kills"] for system in kills.values()) >= 500
-    assert len(kills) == 4
-    assert os.path.exists(ROOT / "examples" / "results" / "promises" / "cost.json")
+    systems = json.loads((ROOT / "examples" / "results" / "promises" / "kills.json").read_text())["systems"].values()
+    assert sum(system["kills"] for system in systems) == 500
+    assert len(systems) == 4
