@@ -24,7 +24,7 @@ SEEDS = 2
 MLP = nn.serial(nn.flatten, nn.dense(784, 512, kernel_init=nn.he_normal()), nn.relu, nn.dense(512, 10))
 EPOCHS, BATCH = 8, 100
 SMALL = nn.serial(nn.flatten, nn.dense(784, 256, kernel_init=nn.he_normal()), nn.relu, nn.dense(256, 10))
-RATES = {"rmsprop": (3e-4, 1e-3, 3e-3), "momentum": (3e-5, 1e-4, 3e-4)}
+RATES = {"rmsprop": (1e-3, 3e-3, 1e-2), "momentum": (1e-4, 3e-4, 1e-3)}
 RACE, RACE_BATCH, LOOK, GOAL = 600, 1000, 20, 0.02
 
 
@@ -162,6 +162,7 @@ ROW = Row(
     run=run,
     budget=300,
     draw=draw,
-    note="Cut for time: two networks, eight epochs, a race of 600 steps. With batches of 100 the race ended even, "
-    "after 1,700 steps at the best of three and four rates: there noise limits the rate, and momentum does not help.",
+    note="The race ends even: RMSProp with momentum 0.9 at a tenth of the rate follows the path of RMSProp without, in "
+    "batches of 1,000 as in batches of 100 (1,700 steps each). Cut for time: two networks, eight epochs; the steps are "
+    "counted on the validation digits that chose the rates.",
 )
