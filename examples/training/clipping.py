@@ -5,10 +5,10 @@ grows without bound: the loss has **cliffs**. One plain step from the edge of a 
 learnt. The lecture clips every entry to [−1, 1], which turns the gradient; Pascanu, Mikolov and Bengio scale it as a
 whole so that its norm is at most a limit, which keeps its direction. Both make the step bounded, whatever the cliff.
 
-Two trials. A slope that ends in a cliff of height 10⁴: how far a single step throws the parameter. And the paper's
-task of *temporal order*: among distractors two symbols, each A or B, stand far apart; after the last symbol a plain
-tanh net must say which came in which order. The distance grows from 20 steps to 100 as training goes on. Same nets,
-same rate, same data; five seeds with clipping and five without, all ten in one program.
+Two trials. A gentle slope that ends at a cliff, 10⁴ times as steep: how far a single step throws the parameter. And
+the paper's task of *temporal order*: among distractors two symbols, each A or B, stand far apart; after the last
+symbol a plain tanh net must say which came in which order. The distance grows from 20 steps to 100 as training goes
+on. Same nets, same rates, same data; five seeds with clipping and five without, all ten in one program.
 """
 
 from functools import partial
@@ -22,8 +22,9 @@ from examples.course.row import Figure, Outcome, Row
 from fdl import losses, nn, optim, train
 
 SEEDS, DIM, BATCH = 5, 64, 64
-PHASES = {20: 800} | dict.fromkeys(range(30, 110, 10), 300)  # length: steps
+PHASES = {20: 800} | dict.fromkeys(range(30, 100, 10), 300) | {100: 600}  # length: steps
 RATE, MOMENTUM, LIMIT = 0.02, 0.9, 0.1
+FALL = 400  # steps at the end over which the rate falls to zero
 MODEL = nn.serial(read=nn.unroll(nn.elman(6, DIM)), last=lambda h: h[:, -1], head=nn.dense(DIM, 4))
 SOLVED = 0.01  # share of wrong answers, as in the paper
 
@@ -70,7 +71,8 @@ def wrong(params, batch):
 def learn(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Shares of wrong answers at the end of each phase, (phases, 2, SEEDS), with clipping and without; their losses."""
     limits = [LIMIT] * SEEDS + [np.inf] * SEEDS
-    optimizer = optim.chain(optim.hyper(optim.clip_by_global_norm(LIMIT), "limit"), optim.sgd(RATE, MOMENTUM))
+    rate = optim.join([optim.constant(RATE), optim.linear(RATE, 0.0, FALL)], [sum(PHASES.values()) - FALL])
+    optimizer = optim.chain(optim.hyper(optim.clip_by_global_norm(LIMIT), "limit"), optim.sgd(rate, MOMENTUM))
     state = train.init_sweep(MODEL.init, optimizer, [*range(SEEDS * seed, SEEDS * (seed + 1))] * 2, limit=limits)
     step = train.swept(train.make_train_step(loss_fn, optimizer)).pure
 
@@ -145,6 +147,9 @@ ROW = Row(
         Figure("diverged_without", "nets of 5 without clipping whose loss is not finite at the end"),
     ),
     run=run,
-    budget=400,
+    budget=300,
     draw=draw,
+    note="Clipping does not make it safe. Where the length grew by 20 at a time (limit 0.3), two of the five clipped "
+    "nets solved 100 steps and two were lost; by 10 at a time (limit 0.1) none was lost, and three solved it at a "
+    "constant rate, the others being 2 and 5 % wrong. Without clipping all five are lost at 30 steps.",
 )
