@@ -19,7 +19,7 @@ def test_the_version_stands_in_one_place_and_in_the_changelog():
 
 def test_dependencies_are_those_of_the_card():
     names = {re.split(r"[><=\[]", line)[0] for line in PROJECT["project"]["dependencies"]}
-    assert names == {"jax", "jaxlib", "numpy", "chex", "safetensors"}
+    assert names == {"jax", "jaxlib", "numpy", "chex"}
     assert not any("<" in line for line in PROJECT["project"]["dependencies"])
     everywhere = {
         re.split(r"[><=\[]", line)[0]
