@@ -8,7 +8,7 @@ import math
 import os
 import subprocess
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from types import ModuleType
 from typing import Any
 
@@ -74,7 +74,7 @@ def summary(row: Row, outcomes: dict[int, dict[str, Any]], digest: str) -> dict[
 
 def _over_seeds(figure: Figure, outcomes: dict[int, dict[str, Any]]) -> dict[str, Any]:
     values = [outcome["figures"][figure.name] for outcome in outcomes.values()]
-    spread = stdev(values) if len(values) > 1 else None
+    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return {"what": figure.what, "asked": figure.asked, "mean": fmean(values), "spread": spread, "values": values}
 
 

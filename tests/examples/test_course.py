@@ -87,6 +87,13 @@ def test_a_miss_is_said_and_the_other_holds(tmp_path):
     assert "An idea." in page
 
 
+def test_a_figure_that_is_no_number_is_a_miss(tmp_path):
+    module = load(tmp_path, SOURCE.replace("1.0 + seed", "float('nan') if seed else 1.0"))
+    result = run("system", module, **places(tmp_path))
+    assert math.isnan(result["figures"]["error"]["spread"])
+    assert not record.held(module.ROW, result)["error"]
+
+
 def test_a_result_of_other_code_is_kept_and_called_stale(tmp_path):
     module = load(tmp_path)
     result = run("system", module, **places(tmp_path))
