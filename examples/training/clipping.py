@@ -151,6 +151,6 @@ ROW = Row(
     draw=draw,
     note="Clipping does not make it safe. Where the length grew by 20 at a time (limit 0.3), two of the five clipped "
     "nets solved 100 steps and two were lost; by 10 at a time (limit 0.1) none was lost, and three solved it at a "
-    "constant rate, the others being 2 and 5 % wrong. Without clipping all five are lost at 30 steps. Solved means 99 % "
-    "right at 100 steps in the end; at first it meant at every length on the way, which was changed after a first run.",
+    "constant rate, the others being 2 and 5 % wrong. Without clipping all five are lost at 30 steps. Solved means 99 "
+    "% right at 100 steps in the end; at first it meant at every length on the way, and was changed after a first run.",
 )
