@@ -45,8 +45,12 @@ def run(
 
 
 def one_seed(row: Row, seed: int, digest: str, folder: Path) -> dict[str, Any]:
-    """Run one seed and keep its outcome."""
+    """Run one seed and keep its outcome; what a run of other code left in the folder is none of its past."""
+    mark = folder / "source"
+    if folder.exists() and not (mark.exists() and mark.read_text() == digest):
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(digest)
     start = time.perf_counter()
     outcome = row.run(seed, folder)
     if missing := {figure.name for figure in row.figures} ^ outcome.figures.keys():

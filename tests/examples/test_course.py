@@ -74,6 +74,17 @@ def test_a_cut_run_goes_on_and_a_changed_one_starts_anew(tmp_path):
     assert changed.RUNS == [0, 1, 2]
 
 
+def test_what_a_run_of_other_code_left_is_none_of_the_past(tmp_path):
+    left = tmp_path / "scratch" / "system" / "seed_0" / "checkpoint"
+    module = load(tmp_path, SOURCE.replace("    RUNS.append", "    (folder / 'checkpoint').touch()\n    RUNS.append"))
+    module.STOP.add(0)
+    with pytest.raises(KeyboardInterrupt):
+        run("system", module, (0,), **places(tmp_path))
+    assert left.exists()
+    run("system", load(tmp_path, SOURCE.replace("8}", "8.0}")), (0,), **places(tmp_path))
+    assert not left.exists()
+
+
 def test_a_miss_is_said_and_the_other_holds(tmp_path):
     module = load(tmp_path)
     result = run("system", module, **places(tmp_path))
