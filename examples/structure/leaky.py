@@ -80,8 +80,8 @@ ROW = Row(
     run=run,
     budget=20,
     seeds=(0, 1, 2),
-    note="10,000 digits of MNIST, 40 epochs, Adam at 0.001; in tries 5 epochs brought back 76 % of the units with slope "
-    "0.1, and 20 brought back 91 %.  Beyond dead units: on CIFAR-10 Xu et al. 2015 report "
+    note="10,000 digits of MNIST, 40 epochs, Adam at 0.001; in tries 5 epochs brought back 76 % of the units with "
+    "slope 0.1, and 20 brought back 91 %.  Beyond dead units: on CIFAR-10 Xu et al. 2015 report "
     "12.45 % error for ReLU, 12.66 for slope 0.01 and 11.20 for slope 1/5.5 (recalled); that is not "
     "repeated here.",
 )

@@ -81,5 +81,6 @@ ROW = Row(
     run=run,
     budget=660,
     note=f"{EPOCHS} epochs on all 60,000 digits, one seed.  A first run of 50 epochs gave 1.18 % on the test set; the "
-    "length was doubled knowing that, towards the paper's 150, and nothing else was chosen.  With all labels and more than maxout, ladder networks reach 0.57 % (recalled).",
+    "length was doubled knowing that, towards the paper's 150, and nothing else was chosen.  With all "
+    "labels and more than maxout, ladder networks reach 0.57 % (recalled).",
 )
