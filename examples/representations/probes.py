@@ -4,7 +4,7 @@ Train a small convolutional net on digits, freeze it, and ask of every layer: ho
 Such a probe is a convex problem, so its error is a property of the layer.  From the pixels it is that of softmax
 regression, 7 %; each layer lowers it, and at the last the classes are all but linearly separable.  The same layers
 before training show that it is the learning and not the architecture.  A probe of shuffled labels shows that it reads
-the features and does not memorise: it gets nine in ten wrong of the very labels it was fitted to.
+the features and does not memorise: it gets nine in ten wrong, and hardly fewer of the very labels it was fitted to.
 
 Neighbours tell the same without any training: digits of one class move together.  Whether some of the classes are
 separable is no matter of degree: a hyperplane, or a proof that there is none.  And two nets from other seeds, whose
@@ -43,8 +43,7 @@ def run(seed, folder):
     rungs = lambda params: np.array([pixels, *(probed(params, layer, train_set, test_set) for layer in LAYERS[1:])])
     after, before = rungs(net), rungs(fresh)
     last, last_before = (features(params, train_set, "last") for params in (net, fresh))
-    shuffled = np.random.default_rng(seed).permutation(label)
-    x = scaled(last, last)[0]
+    shuffled, fitted = control(net, train_set, test_set, seed)
     alike = similarities(net, other, test_set)
     figures = {
         "pixels": pixels,
@@ -52,7 +51,8 @@ def run(seed, folder):
         "falls": np.sum(np.diff(after) < 0),
         "last_before": before[-1],
         "before_over_after": before[-1] / after[-1],
-        "shuffled": error(probe(x, shuffled)(x), shuffled),
+        "shuffled": shuffled,
+        "shuffled_fitted": fitted,
         "neighbours_pixels": neighbours(net, "pixels", train_set, test_set),
         "neighbours_last": neighbours(net, "last", train_set, test_set),
         "separable": separable(last, label),
@@ -102,6 +102,14 @@ def probed(params, layer, train_set, test_set):
     """Percent of test digits that a probe of this layer gets wrong."""
     x, test_x = scaled(*(features(params, part, layer) for part in (train_set, test_set)))
     return error(probe(x, train_set["label"])(test_x), test_set["label"])
+
+
+def control(params, train_set, test_set, seed):
+    """Percent wrong of a probe of shuffled labels: of test digits, shuffled as well, and of those it was fitted to."""
+    x, test_x = scaled(*(features(params, part, "last") for part in (train_set, test_set)))
+    label, test_label = (np.random.default_rng(seed).permutation(part["label"]) for part in (train_set, test_set))
+    fitted = probe(x, label)
+    return error(fitted(test_x), test_label), error(fitted(x), label)
 
 
 def neighbours(params, layer, train_set, test_set):
@@ -157,7 +165,10 @@ ROW = Row(
         ),
         Figure("last_before", "test error of a linear probe of the last layer before training, %"),
         Figure("before_over_after", "that error over the one after training", "clearly above 1", 3),
-        Figure("shuffled", "error of a probe of shuffled labels, on these, last layer, %", "90, chance", 88, 92),
+        Figure("shuffled", "test error of a probe of shuffled labels, last layer, %", "90, chance", 88, 92),
+        Figure(
+            "shuffled_fitted", "the same on the labels that it was fitted to, %", "90 less what 850 numbers remember"
+        ),
         Figure("neighbours_pixels", "test error of 3 nearest neighbours, pixels, %", "5.0, LeCun 1998, recalled"),
         Figure("neighbours_last", "the same in the last layer, %"),
         Figure("separable", "of 10 digits, those that a hyperplane parts from all others, 5,000 digits, last layer"),
@@ -171,6 +182,5 @@ ROW = Row(
     run=run,
     budget=300,
     draw=draw,
-    note="The penalty of the probes was chosen on the last 5,000 training digits. The control is harder than usual:"
-    " it counts the labels the probe was fitted to, of which its 850 numbers remember two in a hundred beyond chance.",
+    note="The penalty of the probes was chosen on the last 5,000 training digits.",
 )
