@@ -1,6 +1,7 @@
 """Strict JAX for every test: no silent promotion of types or ranks; warnings are errors (see pyproject.toml)."""
 
 import os
+import signal
 from pathlib import Path
 
 from tests.quick import as_users, ask_for_quick_compilation, jit_fully, start_compiling
@@ -14,6 +15,10 @@ from tests.agreement import Agreement, page_of  # noqa: E402
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A shell has what it starts in its background ignore Ctrl-C, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PAGE = Path(__file__).parent.parent / "docs" / "oracles.md"
 
