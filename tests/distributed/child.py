@@ -16,6 +16,9 @@ PROGRAMS = Path(__file__).parent / "programs"
 def start(program, *arguments, devices=8, **environment):
     """The process of a program in programs/, with so many CPU devices."""
     given = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
+    given["NPROC"] = (
+        "64"  # XLA's threads: collectives of virtual devices wait in them, with few for each other for ever
+    )
     if full():  # this XLA takes the flags
         given["XLA_FLAGS"] = FLAGS
     return subprocess.Popen(
