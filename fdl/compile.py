@@ -2,8 +2,9 @@
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property, update_wrapper
+from functools import cache, cached_property, update_wrapper, wraps
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ class Compiled:
 
     def __init__(self, fn: Callable[..., Any], how: dict[str, Any]):
         update_wrapper(self, fn)
-        self._fn, self._how = fn, how
+        self._fn, self._how, self._traces = fn, how, Counter()
 
     @cached_property
     def _inner(self) -> Callable[..., Any]:
@@ -37,7 +38,7 @@ class Compiled:
     @cached_property
     def _outer(self) -> Callable[..., Any]:
         options = compiler_options(jax.default_backend())
-        return jax.jit(self._fn, **self._how, compiler_options=options) if options else self._inner
+        return jax.jit(_counted(self._fn, self._traces), **self._how, compiler_options=options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What the function returns."""
@@ -49,14 +50,25 @@ class Compiled:
         return self._inner(*args, **kwargs)
 
     def programs(self) -> int:
-        """How many programs this has been called for, outside of other transformations."""
-        compiled: Any = self._outer
-        return compiled._cache_size()
+        """How many programs were made of it: one for all calls with arguments of the same types.
+
+        Traces are counted, since the entries of JAX's own cache of calls come and go in a long process.
+        """
+        return self._traces.total()
 
     def lower(self, *args: Any, **kwargs: Any) -> Any:
         """The program for these arguments, before compilation, as from jax.jit(...).lower."""
         program: Any = self._outer
         return program.lower(*args, **kwargs)
+
+
+def _counted(fn: Callable[..., Any], traces: Counter) -> Callable[..., Any]:
+    @wraps(fn)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        traces["programs"] += 1
+        return fn(*args, **kwargs)
+
+    return traced
 
 
 @cache

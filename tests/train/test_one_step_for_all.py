@@ -62,7 +62,7 @@ def test_one_step_serves_every_optimizer(name):
     again, log = train.run(many, again, data.shuffled(EXAMPLES, batch=48), steps)
     np.testing.assert_allclose(log["loss"][:3], [row["loss"] for row in found[:3]], rtol=1e-4)
     assert log["loss"][-1] < 0.7 * log["loss"][0]
-    assert many._many._outer._cache_size() == step._one._outer._cache_size() == 1
+    assert many._many.programs() == step._one.programs() == 1
 
 
 def test_a_loss_in_two_parts_trains_like_the_whole_and_shows_its_parts():
