@@ -49,6 +49,29 @@ def floor(module):
     return next(height for height, rooms in enumerate(FLOORS) if room in rooms)
 
 
+def test_every_name_that_a_program_imports_from_another_is_there():
+    """Those that are imported inside of functions too, which no other test may reach."""
+    programs = {module_of(path): ast.parse(path.read_text()) for path in sorted((ROOT / "examples").rglob("*.py"))}
+    for program, tree in programs.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "examples":
+                assert node.module in programs, f"{program} imports {node.module}"
+                for name in node.names:
+                    inner = f"{node.module}.{name.name}" in programs
+                    assert inner or name.name in names_of(programs[node.module]), f"{program}: {name.name}"
+
+
+def names_of(tree):
+    """What is defined, assigned or imported at the top of a file."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (name.asname or name.name for name in node.names)
+        else:
+            yield from (name.id for name in ast.walk(node) if isinstance(name, ast.Name))
+
+
 def test_arrows_never_point_up():
     for module, targets in ARROWS.items():
         if module == "fdl":

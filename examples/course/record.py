@@ -57,7 +57,8 @@ def arrays(folder: Path) -> dict[str, np.ndarray]:
 
 def summary(row: Row, outcomes: dict[int, dict[str, Any]], digest: str) -> dict[str, Any]:
     """The result of a row: each figure over the seeds, what was asked of it, and what it was measured on."""
-    figures = {figure.name: _over_seeds(figure, outcomes) for figure in row.figures}
+    backend = jax.default_backend()
+    figures = {figure.name: _over_seeds(figure, outcomes) for figure in row.on(backend).figures}
     return {
         "format": FORMAT,
         "rows": list(row.rows),
@@ -65,6 +66,7 @@ def summary(row: Row, outcomes: dict[int, dict[str, Any]], digest: str) -> dict[
         "seeds": list(outcomes),
         "steps": [outcome["steps"] for outcome in outcomes.values()],
         "seconds": [outcome["seconds"] for outcome in outcomes.values()],
+        "backend": backend,
         "machine": machine() | {"device": jax.devices()[0].device_kind, "cores": usable_cores()},
         "versions": {"fdl": fdl.__version__, "jax": jax.__version__, "numpy": np.__version__},
         "commit": commit(),
@@ -80,10 +82,20 @@ def _over_seeds(figure: Figure, outcomes: dict[int, dict[str, Any]]) -> dict[str
 
 def held(row: Row, result: dict[str, Any]) -> dict[str, bool]:
     """For each figure of which something is asked, whether its mean is as asked."""
-    asked = [figure for figure in row.figures if figure.asked]
+    asked = [figure for figure in row.on(backend_of(result)).figures if figure.asked]
     return {
         figure.name: figure.holds(result["figures"].get(figure.name, {"mean": math.nan})["mean"]) for figure in asked
     }
+
+
+def backend_of(result: dict[str, Any]) -> str:
+    """The backend of JAX that a result is of; the first results do not say it, which are of a CPU."""
+    return result.get("backend", "cpu")
+
+
+def path_of(name: str, backend: str, results: Path) -> Path:
+    """The file that a result of a row is kept in: those of other backends than a CPU have folders of their own."""
+    return (results if backend == "cpu" else results / backend) / f"{name}.json"
 
 
 def stale(result: dict[str, Any], module: ModuleType) -> str:

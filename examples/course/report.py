@@ -33,13 +33,14 @@ def write(results: Path = record.RESULTS, docs: Path = DOCS) -> str:
 
 def pages(results: Path = record.RESULTS) -> dict[str, str]:
     """The text of every page by its path below docs/."""
-    each = {f"course/{name}.md": page(name, module, result_of(name, results)) for name, module in modules().items()}
+    found = {name: [result_of(name, results, backend) for backend in ("cpu", "gpu")] for name in modules()}
+    each = {f"course/{name}.md": page(name, module, *found[name]) for name, module in modules().items()}
     return {"course.md": table(results)} | each
 
 
-def result_of(name: str, results: Path) -> dict[str, Any] | None:
+def result_of(name: str, results: Path, backend: str = "cpu") -> dict[str, Any] | None:
     """The recorded result of a row, if there is one."""
-    path = results / f"{name}.json"
+    path = record.path_of(name, backend, results)
     return json.loads(path.read_text()) if path.exists() else None
 
 
@@ -66,7 +67,7 @@ def _line(system: str, name: str | None, results: Path) -> str:
     return f"{link} | {sum(held.values())} of {len(held)} hold | {'stale' if why else 'measured'}"
 
 
-def page(name: str, module: ModuleType, result: dict[str, Any] | None) -> str:
+def page(name: str, module: ModuleType, result: dict[str, Any] | None, on_gpu: dict[str, Any] | None = None) -> str:
     """The idea, the figures, the picture and the code of one row."""
     row = module.ROW
     numbers = ("Row " if len(row.rows) == 1 else "Rows ") + ", ".join(row.rows)
@@ -74,6 +75,7 @@ def page(name: str, module: ModuleType, result: dict[str, Any] | None) -> str:
     text = f"# {row.title}\n\n{numbers} of [the course](../course.md) · {CHAPTERS[chapter]}\n\n"
     text += f"{inspect.cleandoc(module.__doc__ or '')}\n\n## Figures\n\n"
     text += figures(result, module) if result else "Not measured yet.\n"
+    text += f"\n### On a GPU\n\n{figures(on_gpu, module)}" if on_gpu else ""
     text += f"\n{row.note}\n" if row.note else ""
     if row.draw and (DOCS / "pictures" / "course" / f"{name}.png").exists():
         text += f"\n![{row.title}](../pictures/course/{name}.png)\n"
@@ -86,7 +88,7 @@ def figures(result: dict[str, Any], module: ModuleType) -> str:
     """A table of the figures and a line on how they were measured."""
     text = "| figure | measured | asked | reference |\n|---|---|---|---|\n"
     held = record.held(module.ROW, result)
-    for figure in module.ROW.figures:
+    for figure in module.ROW.on(record.backend_of(result)).figures:
         found = result["figures"].get(figure.name, {"mean": math.nan, "spread": None})
         spread = "" if found["spread"] is None else f" ± {found['spread']:.2g}"
         miss = "" if held.get(figure.name, True) else " **misses**"
@@ -94,7 +96,11 @@ def figures(result: dict[str, Any], module: ModuleType) -> str:
     seeds, on = result["seeds"], result["machine"]
     text += f"\nSeed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
     text += f", mean{' ± standard deviation' if len(seeds) > 1 else ''}; {max(result['steps']):,} steps"
-    text += f"; {sum(result['seconds']):,.0f} seconds in all on {on['cores']} core{'s' if on['cores'] > 1 else ''} of"
-    text += f" {on['processor']}; jax {result['versions']['jax']}; commit {result['commit'] or 'unknown'}.\n"
+    text += f"; {sum(result['seconds']):,.0f} seconds in all on "
+    if record.backend_of(result) == "cpu":
+        text += f"{on['cores']} core{'s' if on['cores'] > 1 else ''} of {on['processor']}"
+    else:
+        text += on["device"]
+    text += f"; jax {result['versions']['jax']}; commit {result['commit'] or 'unknown'}.\n"
     why = record.stale(result, module)
     return text + (f"\n**Stale**: {why}.\n" if why else "")

@@ -12,7 +12,8 @@ class Figure(NamedTuple):
     """One number that a run returns under this name; the mean over seeds is to lie in low … high, both included.
 
     what says what it is and in which unit, reference what the paper or another source has and whose figure it is.
-    Without low and high the number is shown and nothing is asked of it.
+    Without low and high the number is shown and nothing is asked of it.  on_gpu are the bounds for a run on a GPU,
+    which may go on for longer, where they are others.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Figure(NamedTuple):
     reference: str = ""
     low: float | None = None
     high: float | None = None
+    on_gpu: tuple[float | None, float | None] | None = None
 
     def holds(self, value: float) -> bool:
         """Whether the value is what was asked for; NaN never is."""
@@ -60,3 +62,10 @@ class Row(NamedTuple):
     seeds: tuple[int, ...] = (0,)
     draw: Callable[[dict[str, np.ndarray]], Any] | None = None
     note: str = ""  # where a figure misses or a choice was made: what was tried
+
+    def on(self, backend: str) -> "Row":
+        """The row as it is asked of a run on this backend of JAX."""
+        if backend != "gpu":
+            return self
+        asked = [figure.on_gpu or (figure.low, figure.high) for figure in self.figures]
+        return self._replace(figures=tuple(f._replace(low=a, high=b) for f, (a, b) in zip(self.figures, asked)))

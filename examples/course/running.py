@@ -39,8 +39,9 @@ def run(
     result = record.summary(row, outcomes, digest)
     if row.draw:
         draw(row, record.arrays(scratch / name / f"seed_{next(iter(outcomes))}"), pictures / f"{name}.png")
-    results.mkdir(parents=True, exist_ok=True)
-    (results / f"{name}.json").write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    path = record.path_of(name, record.backend_of(result), results)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return result
 
 
@@ -78,7 +79,7 @@ def draw(row: Row, arrays: dict[str, Any], path: Path) -> None:
 def shown(row: Row, result: dict[str, Any]) -> str:
     """The figures of a result beside their references, a line each."""
     lines, held = [f"row {', '.join(row.rows)}: {row.title}"], record.held(row, result)
-    for figure in row.figures:
+    for figure in row.on(record.backend_of(result)).figures:
         found = result["figures"][figure.name]
         spread = "" if found["spread"] is None else f" ± {found['spread']:.2g}"
         asked = f"  asked {figure.asked}: {'holds' if held[figure.name] else 'MISSES'}" if figure.asked else ""

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from examples.mnist import CNN
+from examples.benchmarks.overhead import CNN
 from fdl import data, losses, optim, train, tree
 
 STEPS, BATCH = 100, 32

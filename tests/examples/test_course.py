@@ -98,6 +98,19 @@ def test_a_miss_is_said_and_the_other_holds(tmp_path):
     assert "An idea." in page
 
 
+def test_a_run_on_a_gpu_has_bounds_a_file_and_a_table_of_its_own(tmp_path, monkeypatch):
+    module = load(tmp_path, SOURCE.replace("high=1.5", "high=1.5, on_gpu=(None, 2.5)"))
+    ours = run("system", module, **places(tmp_path))
+    monkeypatch.setattr(record.jax, "default_backend", lambda: "gpu")
+    theirs = run("system", module, **places(tmp_path))
+    assert record.held(module.ROW, ours) == {"error": False, "count": True}
+    assert record.held(module.ROW, theirs) == {"error": True, "count": True}
+    assert report.result_of("system", tmp_path / "results") == ours
+    assert report.result_of("system", tmp_path / "results", "gpu") == theirs
+    assert "### On a GPU\n\n| figure" in report.page("system", module, ours, theirs)
+    assert "asked ≤ 2.5: holds" in shown(module.ROW, theirs)
+
+
 def test_a_figure_that_is_no_number_is_a_miss(tmp_path):
     module = load(tmp_path, SOURCE.replace("1.0 + seed", "float('nan') if seed else 1.0"))
     result = run("system", module, **places(tmp_path))
