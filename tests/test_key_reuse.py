@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import pytest
 
 from examples.promises.systems import SYSTEMS, training
-from fdl import data
+from fdl import data, models
 from tests.laws.test_layer_laws import LAYERS, batch_of
+from tests.laws.test_transform_laws import CASES, fresh
+from tests.laws.test_transform_laws import step as step_of
 
 SOURCES = sorted((Path(__file__).parent.parent / "fdl").rglob("*.py"))
 
@@ -24,6 +26,29 @@ def test_no_layer_uses_a_key_twice(case):
     def program(key):
         own, mask = jax.random.split(key)
         return case.layer.apply(*case.layer.init(own), batch_of(case), key=mask, train=True)
+
+    traced(program, jax.random.key(0))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_no_optimizer_uses_a_key_twice(case):
+    def program(params):
+        state = case.optimizer.init(params)
+        for _ in range(2):
+            params, state = step_of(case.optimizer, params, state)
+
+    traced(program, fresh())
+
+
+def test_no_chain_of_samples_uses_a_key_twice():
+    rbm, v = models.RBM(5, 3), jnp.ones((4, 5))
+
+    def program(key):
+        own, one, other, chains = jax.random.split(key, 4)
+        params, _ = rbm.init(own)
+        models.contrastive_divergence(rbm, 2, sampled=True)(params, {}, v, one)
+        params, state = models.init_with_chains(rbm, 4)(chains)
+        models.persistent_contrastive_divergence(rbm, 2)(params, state, v, other)
 
     traced(program, jax.random.key(0))
 

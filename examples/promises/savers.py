@@ -30,6 +30,20 @@ def load_numpy(folder: Path, like: Arrays) -> Arrays:
         return dict(file)
 
 
+def save_beside(folder: Path, step: int, arrays: Arrays) -> None:
+    """What any program can do for itself in a few lines."""
+    np.savez(folder / "new.npz", **arrays)  # type: ignore[arg-type]
+    _sync(folder / "new.npz")
+    os.replace(folder / "new.npz", folder / "state.npz")
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    os.fsync(number)
+    os.close(number)
+
+
 def save_torch(folder: Path, step: int, arrays: Arrays) -> None:
     import torch
 
@@ -52,22 +66,6 @@ def load_safetensors(folder: Path, like: Arrays) -> Arrays:
     from safetensors.numpy import load_file
 
     return load_file(folder / "state.safetensors")
-
-
-def save_beside(folder: Path, step: int, arrays: Arrays) -> None:
-    """What any program can do for itself in a few lines."""
-    from safetensors.numpy import save_file
-
-    save_file(arrays, folder / "new.safetensors")
-    _sync(folder / "new.safetensors")
-    os.replace(folder / "new.safetensors", folder / "state.safetensors")
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    os.fsync(number)
-    os.close(number)
 
 
 def save_flax(folder: Path, step: int, arrays: Arrays) -> None:
@@ -158,9 +156,9 @@ def load_fdl(folder: Path, like: Arrays) -> Arrays:
 SAVERS = {
     "fdl": Saver("fdl", save_fdl, load_fdl),
     "numpy.savez": Saver("numpy", save_numpy, load_numpy),
+    "numpy.savez, beside, synced, renamed": Saver("numpy", save_beside, load_numpy),
     "torch.save": Saver("torch", save_torch, load_torch),
     "safetensors": Saver("safetensors", save_safetensors, load_safetensors),
-    "safetensors, written beside, synced, renamed": Saver("safetensors", save_beside, load_safetensors),
     "flax.serialization": Saver("flax", save_flax, load_flax),
     "equinox": Saver("equinox", save_equinox, load_equinox),
     "Orbax StandardCheckpointer(force=True)": Saver("orbax.checkpoint", save_orbax, load_orbax),

@@ -13,6 +13,6 @@ def test_a_rank_that_sleeps_ends_itself_and_those_who_wait_for_it():
         for process in running:
             process.kill()
     assert [process.returncode for process in running] == [1, 1]
-    for said, where in zip(errors, ("in fall_asleep", "in block_until_ready")):
+    for said, where in zip(errors, ("in fall_asleep", "programs/stuck.py")):
         assert "Timeout (0:00:0" in said
         assert where in said

@@ -44,9 +44,9 @@ def test_a_label_that_is_no_class_makes_its_loss_nan_and_no_other(loss, wrong):
 
 @each
 def test_labels_of_another_kind_are_refused(loss):
-    with pytest.raises((DtypeError, ShapeError), match="labels must"):
+    with pytest.raises((DtypeError, ShapeError), match=r"^labels .*must (be|have)"):
         loss(np.array([1.0, 2.0, 3.0, 4.0], np.float32))
-    with pytest.raises((DtypeError, ShapeError), match="labels must"):
+    with pytest.raises((DtypeError, ShapeError), match=r"^labels .*must (be|have)"):
         loss(np.eye(CLASSES, dtype=np.int32)[:4])
 
 

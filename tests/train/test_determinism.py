@@ -11,10 +11,9 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from examples.promises.systems import SYSTEMS, training
 from fdl import train, tree
-for name in ("cnn with batch norm", "transformer with average and schedule"):
-    step, state, batches = training(SYSTEMS[name], 20)
-    state, log = train.run(step, state, batches, 20)
-    print(tree.digest(state), tree.digest(log))
+step, state, batches = training(SYSTEMS["scan over layers"], 20)
+state, log = train.run(step, state, batches, 20)
+print(tree.digest(state), tree.digest(log))
 """
 
 
@@ -27,4 +26,4 @@ def test_two_processes_end_with_the_same_bits():
     said = [process.communicate(timeout=120)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert said[0] == said[1]
-    assert len(set(said[0].split())) == 4
+    assert len(set(said[0].split())) == 2

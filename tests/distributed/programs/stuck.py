@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl import distributed, nn, optim, train
-from fdl.distributed import replicate
+from fdl.distributed import data_parallel, replicate
 
 
 def fall_asleep():
@@ -15,7 +15,7 @@ def fall_asleep():
 
 
 distributed.init(heartbeat=60, timeout=60)
-layout = replicate(distributed.make_mesh(data=-1))
+layout = data_parallel(replicate(distributed.make_mesh(data=-1)))
 model, optimizer = nn.dense(4, 2), optim.sgd(0.1)
 x = np.ones((8, 4), np.float32)
 
