@@ -24,7 +24,7 @@ def rows(section):
 
 
 @cache
-def tests_of(path):
+def names_in(path):
     return {node.name for node in ast.parse((ROOT / path).read_text()).body if isinstance(node, ast.FunctionDef)}
 
 
@@ -34,7 +34,7 @@ def exists(name):
         command = name.rpartition(" ")[2]
         return command in COMMANDS and (RESULTS / f"{command}.json").exists()
     path, _, test = name.partition("::")
-    return (ROOT / path).exists() and test in tests_of(path)
+    return (ROOT / path).exists() and test in names_in(path)
 
 
 @pytest.mark.parametrize("section", PROMISES)
