@@ -33,7 +33,7 @@ def require_shape(x, *axes: int | EllipsisType | None, name: str = "input", hint
         return
     names = ["..." if a is ... else "*" if a is None else str(a) for a in axes]
     wanted = f"({', '.join(names)}{',' * (len(names) == 1)})"
-    raise ShapeError(_sentence(f"{name} must have shape {wanted}, got {shape}", hint or _guess(shape, axes)))
+    raise ShapeError(_sentence(f"{name} must have shape {wanted}, got {shape}", hint or _guess(shape, axes, name)))
 
 
 def require_float(x, name: str = "input", hint: str = "") -> None:
@@ -80,7 +80,7 @@ def _matches(shape: tuple, axes: tuple) -> bool:
     return _matches(shape[: len(head)], head) and _matches(shape[len(shape) - len(tail) :], tail)
 
 
-def _guess(shape: tuple, axes: tuple) -> str:
+def _guess(shape: tuple, axes: tuple, name: str) -> str:
     """The likeliest reason why shape does not read as axes."""
     if ... not in axes and len(shape) == len(axes) - 1:
         return "did you forget the batch axis? add one with x[None]"
@@ -92,6 +92,8 @@ def _guess(shape: tuple, axes: tuple) -> str:
             size *= n
         if size == axes[-1]:
             return "put nn.flatten before this layer"
+    if name == "input" and shape and isinstance(axes[-1], int) and shape[-1] != axes[-1]:
+        return f"make the layer for {shape[-1]}, or look at what comes before it"
     return ""
 
 

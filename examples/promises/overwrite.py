@@ -1,5 +1,6 @@
 """R2 and R3: a save that is killed at any of its system calls leaves the old state or the new one, whole."""
 
+import itertools
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ class Case(NamedTuple):
     keep: int | Collection[int]
 
 
-CASES = {
+LEFT = ("old", "new", "lost or mixed")
+CASES = {  # the first puts nothing at risk
     "a later step": Case(2, 3),
     "a later step, only the newest kept": Case(2, 1),
     "the same step again": Case(1, 3),
@@ -45,32 +47,38 @@ def save(directory: Path, case: Case, value: int, size: int) -> None:
 
 
 def overwritten(kills: int, folder: Path, size: int = 1 << 10) -> dict[str, Any]:
-    """Kill a save over a good checkpoint at each of its events in turn, so many times; count what loads after."""
-    found: dict[str, Any] = {"kills": 0, "old": 0, "new": 0, "lost or mixed": 0, "events": {}}
-    points = [
-        (name, event) for name, case in CASES.items() for event in range(1, _events(name, case, folder, found) + 1)
-    ]
-    for trial in range(kills):
-        name, event = points[trial % len(points)]
-        directory = folder / f"trial_{trial}"
-        _prepare(directory, size)
-        log = folder / "log"
-        whole, _ = live(lambda reached: save(directory, CASES[name], 2, size), event, log)  # noqa: B023
-        assert not whole, "the kill came too late"
-        found["kills"] += 1
-        found[_judged(directory)] += 1
-        live(lambda reached: save(directory, CASES[name]._replace(step=3), 3, size), None, log)  # noqa: B023
-        left = [path.name for path in directory.iterdir() if not path.name.startswith("step_")]
-        assert not left, f"what a kill left was not cleaned: {left}"
-    return found
+    """Kill saves over a good checkpoint at each of their events in turn; count what loads after.
+
+    A plain save once at each, those that put the old checkpoint at risk `kills` times together.
+    """
+    found: dict[str, Any] = {
+        name: {"events": _events(case, folder)} | dict.fromkeys(LEFT, 0) for name, case in CASES.items()
+    }
+    plain, *risky = [[(name, event) for event in range(1, found[name]["events"] + 1)] for name in CASES]
+    points = [*plain, *itertools.islice(itertools.cycle(itertools.chain(*risky)), kills)]
+    for trial, (name, event) in enumerate(points):
+        found[name][_killed(CASES[name], event, folder / f"trial_{trial}", size)] += 1
+    return {"kills": len(points), "cases": found}
 
 
-def _events(name: str, case: Case, folder: Path, found: dict[str, Any]) -> int:
+def _killed(case: Case, event: int, directory: Path, size: int) -> str:
+    """What a save leaves that is killed at this event; what else it left the next save must clean."""
+    _prepare(directory, size)
+    log = directory.parent / "log"
+    whole, _ = live(lambda reached: save(directory, case, 2, size), event, log)
+    assert not whole, "the kill came too late"
+    judged = _judged(directory)
+    live(lambda reached: save(directory, case._replace(step=3), 3, size), None, log)
+    left = [path.name for path in directory.iterdir() if not path.name.startswith("step_")]
+    assert not left, f"what a kill left was not cleaned: {left}"
+    return judged
+
+
+def _events(case: Case, folder: Path) -> int:
     """How many events this save has."""
-    directory = folder / f"dry {name}"
+    directory = folder / f"dry_{case.step}_{case.keep}"
     _prepare(directory, 1 << 10)
     _, events = live(lambda reached: save(directory, case, 2, 1 << 10), None, folder / "log")
-    found["events"][name] = len(events)
     return len(events)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fdl.data.examples import count_examples, named_leaves, on_device, take
+from fdl.data.examples import count_examples, on_device, require_fits, take
 from fdl.data.order import indices, permute, seed_words, steps_per_epoch
 
 
@@ -65,8 +65,10 @@ def in_order(examples: Any, batch: int) -> Iterator[tuple[Any, np.ndarray]]:
     """Every example once, in order, as (batch, where).  All batches have one shape, so one compiled program serves all.
 
     where is bool (batch,): False marks the padding of the last batch, which repeats the first example.
+    Raises ValueError for integers that would be cut.
     """
     size = count_examples(examples)
+    require_fits(examples)
     steps_per_epoch(size, 1)
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
@@ -78,8 +80,6 @@ def to_device(batches: Batches) -> Batches:
 
     Raises ValueError for integers that would be cut.
     """
-    for path, leaf in named_leaves(batches.examples).items():
-        require_fits(path, leaf)
     return _Resident(on_device(batches.examples), batches.batch, jax.device_put(seed_words(batches.seed)))
 
 
@@ -87,14 +87,3 @@ def _slice(examples: Any, start: int, batch: int, size: int) -> tuple[Any, np.nd
     rows = np.arange(start, start + batch)
     where = rows < size
     return take(examples, np.where(where, rows, 0).astype(np.int32)), where
-
-
-def require_fits(path: str, leaf: Any) -> None:
-    """Raise ValueError for integers that JAX without x64 would cut to their low 32 bits in silence: 2**33 becomes 0."""
-    narrow = jax.dtypes.canonicalize_dtype(leaf.dtype)
-    if not np.issubdtype(narrow, np.integer) or narrow == leaf.dtype:
-        return
-    low, high = int(leaf.min()), int(leaf.max())
-    bounds = np.iinfo(narrow)
-    if low < bounds.min or high > bounds.max:
-        raise ValueError(f"{path} must fit in {narrow}, got {leaf.dtype} from {low} to {high}; enable x64 or recode it")

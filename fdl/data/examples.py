@@ -33,8 +33,27 @@ def take(examples: Any, rows: Any) -> Any:
 
 
 def on_device(tree: Any) -> Any:
-    """The arrays on the default device; one that is on devices stays there, be they many or of many processes."""
+    """The arrays on the default device; one that is on devices stays there, be they many or of many processes.
+
+    Raises ValueError for integers that would be cut.
+    """
+    require_fits(tree)
     return jax.tree.map(lambda leaf: leaf if isinstance(leaf, jax.Array) else jax.device_put(leaf), tree)
+
+
+def require_fits(tree: Any) -> None:
+    """Raise ValueError for integers that JAX without x64 would cut to their low 32 bits in silence: 2**33 becomes 0."""
+    for path, leaf in named_leaves(tree).items():
+        if not isinstance(leaf, np.ndarray) or not np.issubdtype(leaf.dtype, np.integer) or not leaf.size:
+            continue
+        narrow = jax.dtypes.canonicalize_dtype(leaf.dtype)
+        if narrow == leaf.dtype:
+            continue
+        low, high, bounds = int(leaf.min()), int(leaf.max()), np.iinfo(narrow)
+        if low < bounds.min or high > bounds.max:
+            raise ValueError(
+                f"{path} must fit in {narrow}, got {leaf.dtype} from {low} to {high}; enable x64 or recode it"
+            )
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

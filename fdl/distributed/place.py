@@ -11,11 +11,11 @@ from jax.sharding import NamedSharding, Sharding
 from jax.sharding import PartitionSpec as Spec
 
 from fdl.data import Batches, indices
-from fdl.data.batches import require_fits
+from fdl.data.examples import require_fits
 from fdl.distributed.rules import Layout, batch_shardings, shardings, used_shardings
 from fdl.optim import Transform
 from fdl.train.state import TrainState, first_state
-from fdl.tree import Tree, flatten, is_key
+from fdl.tree import Tree, is_key
 
 
 def init_state(
@@ -67,8 +67,7 @@ def split_batches(batches: Batches, layout: Layout) -> Callable[[int], Any]:
     devices and no others, and all numbers of processes see the same batches.
     Raises ShapeError where rows do not divide, ValueError for integers that would be cut.
     """
-    for path, leaf in flatten(batches.examples).items():
-        require_fits(path, leaf)
+    require_fits(batches.examples)
     like = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((batches.batch, *leaf.shape[1:]), leaf.dtype), batches.examples
     )

@@ -158,7 +158,8 @@ def require_trainable(params: Tree) -> None:
 def require_fit(updates: Tree, params: Tree) -> None:
     """Raise TreeError unless the updates have the paths and shapes of the parameters, if these were given."""
     if params is not None:
-        require_like(updates, params, "updates", "parameters", dtypes=False)
+        wanted = "parameters; give one for each, as jax.grad by all of them does"
+        require_like(updates, params, "updates", wanted, dtypes=False)
 
 
 def require_state(opt_state: Any, kind: type) -> None:
@@ -195,7 +196,8 @@ def require_whole(name: str, value: Any, low: int = 1) -> None:
 
 def _require_real(name: str, value: Any, wanted: str, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be {wanted}, got {value!r} of type {type(value).__name__}")
+        hint = "; make it a number with float(...)" if isinstance(value, str) else ""
+        raise TypeError(f"{name} must be {wanted}, got {value!r} of type {type(value).__name__}{hint}")
     if not low <= float(value) <= high:
         raise ValueError(f"{name} must lie in [{low}, {high}], got {value}")
 

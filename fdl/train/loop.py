@@ -10,6 +10,7 @@ import numpy as np
 
 from fdl.cache import keep_programs
 from fdl.data import Batches, prefetch, to_device
+from fdl.data.order import LARGEST
 from fdl.train.skipping import SKIPPED
 from fdl.train.step import Step
 from fdl.tree import nbytes
@@ -67,6 +68,10 @@ def dispatches(
     else:
         raise TypeError("only data.Batches can be resident; leave resident out to draw batches on the host")
     first, done = int(state.step), 0
+    if first + steps > LARGEST:
+        raise ValueError(
+            f"a run takes at most {LARGEST:,} steps in all, got {first + steps:,}: its counter would overflow"
+        )
     while done < steps:
         source, most = next(sources)
         count = min(steps - done, most, step.pace) if resident else min(steps - done, most)

@@ -165,25 +165,56 @@ def loss_of(case, params, state, x, train=True):
     return jnp.sum(y * weights)
 
 
+@cache
+def loss_and_gradient(case):
+    """As two programs of {"params", "x"}, to be called with 64-bit types enabled; tokens have no gradient."""
+
+    def loss(free, fixed):
+        given = free | fixed
+        return loss_of(case, given["params"], wide(made(case)[1]), given["x"])
+
+    return jax.jit(loss), jax.jit(jax.grad(loss))
+
+
+def wide(arrays):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), arrays)
+
+
+def free_and_fixed(case):
+    """What has a gradient and what has none, in 64 bits."""
+    params, x = wide(made(case)[0]), {"x": np.asarray(batch_of(case, dtype=jnp.float64))}
+    return ({"params": params}, x) if case.tokens else ({"params": params} | x, {})
+
+
 @every_layer
 def test_gradients_are_those_of_finite_differences(case):
     with jax.enable_x64(True):
-        params, state = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), made(case))
-        x = batch_of(case, dtype=jnp.float64)
-        free = {"params": params} if case.tokens else {"params": params, "x": x}
-
-        def loss(free):
-            return loss_of(case, free["params"], state, free.get("x", x))
-
+        free, fixed = free_and_fixed(case)
         directions = jax.tree.map(lambda leaf: np.sin(np.arange(1.0, leaf.size + 1)).reshape(leaf.shape), free)
         step = 1e-6
         move = lambda t: jax.tree.map(lambda leaf, d: np.asarray(leaf) + t * d, free, directions)
-        value = jax.jit(loss)
-        slope = (value(move(step)) - value(move(-step))) / (2 * step)
-        grads = jax.tree.map(np.asarray, jax.jit(jax.grad(loss))(free))
+        value, gradient = loss_and_gradient(case)
+        slope = (value(move(step), fixed) - value(move(-step), fixed)) / (2 * step)
+        grads = jax.tree.map(np.asarray, gradient(free, fixed))
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
         inner = sum(np.sum(g * d) for g, d in zip(jax.tree.leaves(grads), jax.tree.leaves(directions)))
         np.testing.assert_allclose(inner, slope, rtol=1e-5, atol=1e-7)
+
+
+# Where roots, norms and variances are 0, where exponentials overflow, where numbers are nearly none.
+BAD = {"0": lambda x: 0 * x, "1": lambda x: 0 * x + 1, "1e3": lambda x: 1e3 * x, "1e-100": lambda x: 1e-100 * x}
+
+
+@every_layer
+@pytest.mark.parametrize("point", BAD.values(), ids=BAD)
+def test_gradients_at_bad_points_are_finite(case, point):
+    """The input, or any one of the parameters, is there."""
+    with jax.enable_x64(True):
+        free, fixed = free_and_fixed(case)
+        flat = tree.flatten(free)
+        for path in flat:
+            grads = loss_and_gradient(case)[1](tree.unflatten(flat | {path: point(flat[path])}), fixed)
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads)), path
 
 
 @every_layer

@@ -1,7 +1,7 @@
 """Laws that every loss keeps.  A new loss is one line of the list."""
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -113,6 +113,14 @@ CASES = {
         pixels(losses.tversky, (3, 2), alpha=0.3, beta=0.7),
     ]
 }
+BAD = {
+    "0": lambda x, *_: 0 * x,
+    "1e3": lambda x, *_: 1e3 * jnp.sign(x),
+    "right": lambda x, *rest: (
+        rest[0] if rest and (rest[0].shape, rest[0].dtype) == (x.shape, x.dtype) else x[..., :1] + 0 * x
+    ),
+}
+EXPONENTIAL = {"exponential", "poisson_nll"}  # of what they are given: infinite far off, and so are their gradients
 OTHERS = {"gradient_penalty", "masked_mean", "orthogonal_penalty", "paired", "state_penalty", "weight_penalty"}
 OTHERS |= {"zero_one"}  # which has no gradient
 every_loss = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -135,11 +143,16 @@ def test_every_loss_is_here():
     assert CASES.keys() | OTHERS == set(losses.__all__)
 
 
+@cache
+def compiled(case):
+    return jax.jit(partial(values_and_gradients, case))
+
+
 @every_loss
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_values_and_gradients_are_finite_and_of_the_right_type(case, dtype):
     arrays = case.typed(dtype)
-    (_, values), gradients = jax.jit(partial(values_and_gradients, case))(arrays)
+    (_, values), gradients = compiled(case)(arrays)
     assert (values.shape, values.dtype) == (case.shape, jnp.float32)
     assert jnp.isfinite(values).all()
     for number, gradient in zip(free(arrays), gradients):
@@ -149,6 +162,17 @@ def test_values_and_gradients_are_finite_and_of_the_right_type(case, dtype):
     np.testing.assert_allclose(case(*arrays), values, rtol=1e-5, atol=1e-6)
     wide = case(*[a.astype(jnp.float32) if a.dtype == jnp.bfloat16 else a for a in arrays])
     np.testing.assert_allclose(values, wide, rtol=1e-5, atol=1e-6)
+
+
+@every_loss
+@pytest.mark.parametrize("point", BAD.values(), ids=BAD)
+def test_gradients_at_bad_points_are_finite(case, point):
+    """Where roots and norms are 0, predictions right or far off; the loss itself may be infinite far off."""
+    arrays = case.typed("float32")
+    (_, values), gradients = compiled(case)([point(*arrays), *arrays[1:]])
+    sound = lambda x: jnp.isfinite(x) | (case.loss.__name__ in EXPONENTIAL) & jnp.isposinf(jnp.abs(x))
+    assert not jnp.isnan(values).any()
+    assert all(sound(gradient).all() for gradient in gradients)
 
 
 @every_loss

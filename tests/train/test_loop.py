@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fdl import data, losses, nn, optim, train, tree
+from fdl import data, losses, metrics, nn, optim, train, tree
 
 pytestmark = pytest.mark.usefixtures("compiled_as_for_users")
 
@@ -123,9 +123,57 @@ def test_an_error_while_making_batches_reaches_the_caller():
         train.run(step, state, broken, 3)
 
 
-def test_the_step_counter_and_order_work_past_many_steps():
+def test_a_counter_that_would_overflow_is_refused_before_the_first_step():
     step, state = make()
     late = state._replace(step=jnp.asarray(2**31 - 10, jnp.int32))
-    late, log = train.run(step, late, batches(), 5)
-    assert int(late.step) == 2**31 - 5
+    late, log = train.run(step, late, batches(), 9)
+    assert int(late.step) == 2**31 - 1
     assert np.isfinite(log["loss"]).all()
+    with pytest.raises(ValueError, match="a run takes at most 2,147,483,647 steps in all, got 2,147,483,648"):
+        train.run(step, late, batches(), 1)
+
+
+def test_numbers_that_jax_would_cut_to_their_low_bits_are_refused_wherever_the_data_lies():
+    step, state = make()
+    large = data.shuffled(EXAMPLES | {"token": np.full(50, 2**33)}, batch=8)
+    for resident in (True, False):
+        with pytest.raises(ValueError, match=r"token must fit in int32, got int64 from 8589934592"):
+            train.run(step, state, large, 1, resident=resident)
+    measure = train.make_evaluate(lambda params, state, batch: (batch["token"],), {"mean": metrics.mean()})
+    with pytest.raises(ValueError, match="token must fit in int32"):
+        measure(state, large.examples)
+
+
+def test_tokens_are_counted_past_the_largest_number_of_the_device():
+    update = lambda sums, lengths, where: sums + jnp.sum(jnp.where(where, lengths, 0))
+    tokens = metrics.Metric(lambda: jnp.zeros((), jnp.int32), update, lambda sums: sums)
+    measure = train.make_evaluate(lambda params, state, batch: (batch["length"],), {"tokens": tokens})
+    assert measure(make()[1], {"length": np.full(12, 2**29, np.int32)}, batch=3) == {"tokens": 12 * 2**29}
+
+
+class Watched(train.Step):
+    """A step whose dispatches are counted, and each look at what they measured."""
+
+    def many(self, state, source, count):
+        state, log = super().many(state, source, count)
+        self.dispatched.append(count)
+        return state, {name: Read(rows, self.read) for name, rows in log.items()}
+
+
+class Read:
+    def __init__(self, rows, read):
+        self.rows, self.read = rows, read
+
+    def __array__(self, *args, **kwargs):
+        self.read.append(self.rows)
+        return np.asarray(self.rows)
+
+
+def test_looking_for_nan_costs_no_look_at_the_device_of_its_own():
+    """What is measured is read once a dispatch, finite or not, and the program calls back nobody."""
+    step, state = make()
+    watched = Watched(step.pure)
+    watched.dispatched, watched.read = [], []
+    train.run(watched, state, batches(), 40)
+    assert len(watched.read) == len(watched.dispatched) < 40
+    assert "callback" not in str(jax.make_jaxpr(step.pure)(make()[1], batches()(0)))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -394,14 +395,33 @@ def test_two_runs_do_not_share_a_directory(step, tmp_path):
     train.fit(step, start(), batches(), steps=6, directory=tmp_path, progress=quiet())
 
 
+@contextmanager
+def compilations():
+    """What JAX compiles inside, big or small."""
+    found = []
+
+    def listen(event, seconds, **told):
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(told)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
 def test_compiled_once_through_a_ragged_evaluation_a_save_and_a_resume_and_warned_of_otherwise(tmp_path):
     """The run, its evaluation over 40 examples by 16, saves between reports, and the run that goes on."""
     step = train.make_train_step(loss_fn, OPTIMIZER)
     predict = lambda params, state, batch: (MODEL.apply(params, state, batch["x"])[0], batch["label"])
     measure = train.make_evaluate(predict, {"correct": metrics.correct()})
     options = {"directory": tmp_path, "save_every": 3, "evaluate": lambda s: measure(s, EXAMPLES, batch=16)}
-    for epochs in (1, 2, 3):
+    for epochs in (1, 2):
         train.fit(step, start(), batches(), epochs=epochs, progress=quiet(), **options)
+    with compilations() as later:
+        train.fit(step, start(), batches(), epochs=3, progress=quiet(), **options)
+    assert later == []
     assert step._many.programs() == 1
     ragged = lambda k: {name: rows[: 8 - k] for name, rows in batches()(k).items()}
     state, _ = step(start(), ragged(0))

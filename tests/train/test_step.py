@@ -67,6 +67,25 @@ def test_the_step_compiles_once_and_keeps_every_type():
     assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == shapes
 
 
+@pytest.mark.parametrize("promotion", ["strict", "standard"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_leaf_changes_its_type_whatever_promotion_allows(dtype, promotion):
+    """Users promote: there bfloat16 times np.float32(1) is float32, without a word."""
+
+    def half(params, state, batch, key):
+        return loss_fn(params, state, batch | {"x": batch["x"].astype(dtype)}, key)
+
+    optimizer = optim.chain(optim.clip_by_global_norm(1.0), optim.adamw(1e-2))
+    with jax.numpy_dtype_promotion(promotion):
+        step, state = make(half, optimizer)
+        params = tree.cast(state.params, dtype)
+        state = state._replace(params=params, opt_state=optimizer.init(params))
+        kinds = jax.tree.map(lambda a: (a.shape, a.dtype), state)
+        for _ in range(2):
+            state, _ = step(state, BATCH)
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == kinds
+
+
 def test_a_state_given_twice_is_explained():
     step, state = make()
     step(state, BATCH)

@@ -26,7 +26,7 @@ def embedding(vocab: int, dim: int, *, table_init: Initializer = normal(1.0)) ->
         require_integer(tokens, "tokens", "embedding looks up integers; for real numbers use dense")
         table = params["table"]
         # From wide rows, whose gradient is a sum in float32: in bfloat16 it stands still after 256 equal terms.
-        rows = widen(table).at[tokens].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
+        rows = jnp.asarray(widen(table)).at[tokens].get(mode="fill", fill_value=jnp.nan, wrap_negative_indices=False)
         return rows.astype(table.dtype)
 
     return pure(init, apply)

@@ -63,7 +63,8 @@ def _standardised(
 def _singular_vectors(key: jax.Array, kernel: jax.Array) -> tuple[Extras, Extras]:
     """A first guess of the singular vectors of a kernel, on the side of its outputs and of its inputs."""
     matrix = _matrix(kernel)
-    out, into = (unit(jax.random.normal(key, (size,), matrix.dtype)) for size in matrix.shape[::-1])
+    sizes = zip(jax.random.split(key), matrix.shape[::-1])
+    out, into = (unit(jax.random.normal(own, (size,), matrix.dtype)) for own, size in sizes)
     out, into = _power_iteration(matrix, out, into, 15)
     return {}, {"out": out, "in": into}
 
