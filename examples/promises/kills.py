@@ -33,7 +33,7 @@ class Steps(train.Progress):
 def life(name: str, steps: int, folder: Path, reached: Reached) -> None:
     """Train until the end, going on from what is there, and leave the digest."""
     step, state, batches = training(SYSTEMS[name], steps)
-    options = {"every": REPORT_EVERY, "save_every": SAVE_EVERY, "directory": folder / "run"}
+    options = {"every": REPORT_EVERY, "saving": train.Saving(SAVE_EVERY), "directory": folder / "run"}
     state, history = train.fit(step, state, batches, steps=steps, progress=Steps(reached), **options)
     rows = [{key: row[key] for key in ("step", "loss", "largest")} for row in history]
     (folder / "end.json").write_text(json.dumps({"digest": tree.digest(state), "rows": rows}))

@@ -10,6 +10,7 @@ from jax.experimental.multihost_utils import process_allgather, reached_preempti
 from jax.sharding import PartitionSpec as Spec
 
 from fdl.distributed.rules import axes_of
+from fdl.train.together import exchange
 from fdl.tree import Tree, flatten, is_key
 
 
@@ -27,12 +28,7 @@ def require_equal(what: str, value: Any) -> None:
 
     For what must be equal before a run may begin: versions, a configuration.
     """
-    text = repr(value).encode()
-    lengths = process_allgather(np.array([len(text)], np.int32)).ravel()
-    padded = np.zeros(lengths.max(), np.uint8)
-    padded[: len(text)] = np.frombuffer(text, np.uint8)
-    rows = process_allgather(padded).reshape(len(lengths), -1)
-    texts = [row[:length].tobytes().decode() for row, length in zip(rows, lengths)]
+    texts = exchange(repr(value))
     others = [i for i, text in enumerate(texts) if text != texts[0]]
     if others:
         raise DisagreementError(

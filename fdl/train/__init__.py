@@ -8,6 +8,7 @@ from fdl.train.history import History
 from fdl.train.loop import NonFiniteError, run
 from fdl.train.microbatch import in_microbatches
 from fdl.train.progress import Progress
+from fdl.train.resume import Saving
 from fdl.train.search import (
     Trial,
     between,
@@ -48,6 +49,7 @@ __all__ = [
     "hyperband",
     "fit",
     "EarlyStopping",
+    "Saving",
     "Hook",
     "hooks",
     "History",

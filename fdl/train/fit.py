@@ -17,7 +17,7 @@ from fdl.train.history import History
 from fdl.train.loop import NonFiniteError
 from fdl.train.period import Period, advance
 from fdl.train.progress import Progress
-from fdl.train.resume import Progressed, begun, gone_back, resident, shifted, writer_of
+from fdl.train.resume import Progressed, Saving, begun, gone_back, resident, shifted, writer_of
 from fdl.train.rows import append_row
 from fdl.train.signals import StoppedError, stop_signals
 from fdl.train.step import Step
@@ -49,9 +49,7 @@ def fit(
     early_stopping: EarlyStopping | None = None,
     directory: str | Path | None = None,
     resume: bool = True,
-    save_every: int | None = None,
-    keep: int = 3,
-    strict_saves: bool = True,
+    saving: Saving = Saving(),
     rollbacks: int = 0,
     timeout: float | None = None,
     progress: Progress | None = None,
@@ -63,39 +61,41 @@ def fit(
     may change the state and gives more entries of the last row; an entry "stop" that is true ends the run.
 
     With a directory the rows go to metrics.jsonl and metrics.csv there, and the whole state is saved in the background
-    at every report, and every `save_every` steps; the newest `keep` stay.  The same call again goes on from the newest:
+    at every report; `saving` says how else, and of what configuration.  The same call again goes on from the newest:
     same bits at the end.  SIGTERM, SIGINT or SIGUSR1 end the run after a save with exit code 75 (`StoppedError`); a
     second one at once.  A state with parameters that are not finite is never saved.  Raises NonFiniteError where the
     loss is not finite; with rollbacks=n the first n times the run goes back to the newest checkpoint instead and on
-    with other data.  strict_saves=False makes a full disk a warning.  With timeout=seconds a run that hangs ends:
-    `watchdog`.
+    with other data.  With timeout=seconds a run that hangs ends: `watchdog`.
+
+    All processes of a run call it alike, with a directory that all see: the first one writes rows and prints, a signal
+    to one ends all after the same step.
     """
-    total, every = _lengths(batches, steps, epochs, every, save_every)
+    total, every = _lengths(batches, steps, epochs, every)
     if rollbacks and not directory:
         raise ValueError("to roll back a run needs a directory with its checkpoints")
     progress, batches = progress or Progress(), resident(batches)
-    with stop_signals(bool(directory)) as asked, writer_of(directory, keep, strict_saves) as writer:
-        run = begun(directory, state, resume, progress)
+    with stop_signals(bool(directory)) as asked, writer_of(directory, saving) as writer:
+        run = begun(directory, state, resume, saving, progress)
         best = _best_restored(directory, run, early_stopping)
         if rollbacks and int(run.state.step) == 0:
             writer.save(run.state, metadata=run.metadata())
         with watchdog(timeout) as alive:
             while (done := int(run.state.step)) < total and not _is_over(run.history, early_stopping):
-                count = min(total, *(done - done % n + n for n in (every, save_every) if n)) - done
+                count = min(total, *(done - done % n + n for n in (every, saving.every) if n)) - done
                 try:
                     run = _advanced(step, run, batches, count, progress, lambda: alive() or asked())
                     due = int(run.state.step) % every == 0 or int(run.state.step) == total
                     if due:
                         writer.wait()  # what a hook saves must not be ahead of what the run can go on from
                         run = _reported(run, batches, evaluate, hooks, directory, progress)
-                    best = _with_best(best, run, early_stopping, directory, keep) if due else best
+                    best = _with_best(best, run, early_stopping, directory, saving) if due else best
                     # After the best one: a history that was saved never speaks of a best state that was not.
                     writer.save(run.state, metadata=run.metadata())
                     alive()
                     if asked():
                         break
                 except NonFiniteError as error:
-                    run = gone_back(directory, run, error, rollbacks, writer, progress)
+                    run = gone_back(directory, run, error, rollbacks, saving, writer, progress)
     if (number := asked()) and int(run.state.step) < total:
         stopped = StoppedError(number, int(run.state.step))
         progress.note(str(stopped))
@@ -138,15 +138,15 @@ def _best_restored(directory: Any, run: Progressed, stopping: EarlyStopping | No
     return checkpoint.restore(Path(directory) / "best", run.state, step=step)[0]
 
 
-def _with_best(best: Any, run: Progressed, stopping: EarlyStopping | None, directory: Any, keep: int) -> Any:
+def _with_best(best: Any, run: Progressed, stopping: EarlyStopping | None, directory: Any, saving: Saving) -> Any:
     """The best state so far, which is this one if its row is the best."""
     if not stopping or run.history.rows_since_best(stopping.watch, stopping.mode):
         return best
     if directory:
         # As of each checkpoint that the run may have to go on from.
-        known = [History(run.history[:n]) for n in range(len(run.history), 0, -1)[: keep + 1]]
+        known = [History(run.history[:n]) for n in range(len(run.history), 0, -1)[: saving.keep + 1]]
         steps = {rows.best(stopping.watch, stopping.mode)["step"] for rows in known}
-        checkpoint.save(Path(directory) / "best", run.state, keep=steps)
+        checkpoint.save(Path(directory) / "best", run.state, config=saving.config, keep=steps)
     return jax.tree.map(_copy, run.state)
 
 
@@ -158,9 +158,7 @@ def _is_over(history: History, stopping: EarlyStopping | None) -> bool:
     )
 
 
-def _lengths(
-    batches: Any, steps: int | None, epochs: int | None, every: int | None, save_every: int | None
-) -> tuple[int, int]:
+def _lengths(batches: Any, steps: int | None, epochs: int | None, every: int | None) -> tuple[int, int]:
     """(steps in all, steps between reports)."""
     per_epoch = batches.steps_per_epoch if isinstance(batches, Batches) else None
     if steps is None and epochs is not None:
@@ -172,8 +170,6 @@ def _lengths(
     every = every or per_epoch or max(steps, 1)
     if steps < 0 or every < 1:
         raise ValueError(f"a run takes 0 or more steps and reports every 1 or more, got {steps} and {every}")
-    if save_every is not None and save_every < 1:
-        raise ValueError(f"save_every must be at least 1, got {save_every}")
     return steps, every
 
 

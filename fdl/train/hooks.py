@@ -146,9 +146,10 @@ def samples(directory: str | Path, make: Callable[[Any], dict[str, Any]]) -> Hoo
     folder = Path(directory)
 
     def write(state: Any, history: History) -> tuple[Any, dict[str, Any]]:
-        folder.mkdir(parents=True, exist_ok=True)
         arrays = jax.tree.map(np.asarray, make(state))
-        np.savez(folder / f"step_{int(state.step):08d}.npz", **arrays)
+        if jax.process_index() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            np.savez(folder / f"step_{int(state.step):08d}.npz", **arrays)
         return state, {}
 
     return write

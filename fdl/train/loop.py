@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as Spec
 
 from fdl.cache import keep_programs
 from fdl.data import Batches, prefetch, to_device
@@ -94,11 +97,21 @@ def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Iterator[t
         real = min(STACKED, first + steps - start)
         drawn = [batches(start + i) for i in range(real)]
         drawn += drawn[-1:] * (STACKED - real)
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+        return jax.tree.map(_stacked, *drawn)
 
     starts = range(first, first + steps, STACKED)
     for stack in prefetch(stack_from, starts):
         yield stack, STACKED
+
+
+def _stacked(*leaves: Any) -> Any:
+    """The leaves along a new first axis: on the host, or those split over a mesh each part where it is."""
+    place = getattr(leaves[0], "sharding", None)
+    if not isinstance(place, NamedSharding):
+        return np.stack(leaves)
+    parts = zip(*([part.data for part in leaf.addressable_shards] for leaf in leaves))
+    shape, split = (len(leaves), *leaves[0].shape), NamedSharding(place.mesh, Spec(None, *place.spec))
+    return jax.make_array_from_single_device_arrays(shape, split, [jnp.stack(some) for some in parts])
 
 
 def _require_finite(first: int, metrics: dict[str, np.ndarray]) -> None:

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+import jax
+
 SMALL = 1e-3
 
 
@@ -13,10 +15,14 @@ def line(row: Mapping[str, Any]) -> str:
 
 
 class Progress:
-    """Prints rows.  On a terminal `live` rows overwrite one another; in a log they are left out."""
+    """Prints rows.  On a terminal `live` rows overwrite one another; in a log they are left out.
+
+    Of several processes the first one alone prints, unless a stream was given.
+    """
 
     def __init__(self, stream: TextIO | None = None):
         self.stream = stream or sys.stdout
+        self.given = stream is not None
         self.width = 0
 
     def live(self, row: Mapping[str, Any]) -> None:
@@ -33,6 +39,8 @@ class Progress:
         self._write(text, end="\n")
 
     def _write(self, text: str, end: str) -> None:
+        if not self.given and jax.process_index() != 0:
+            return
         start = "\r" if self.stream.isatty() else ""
         self.stream.write(start + text.ljust(self.width) + end)
         self.stream.flush()

@@ -3,18 +3,41 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fdl.data import Batches, to_device
 from fdl.train import checkpoint
-from fdl.train.checkpoint.folders import newest_first
+from fdl.train.checkpoint.reading import seen
 from fdl.train.history import History
 from fdl.train.loop import RESIDENT_BYTES, NonFiniteError
 from fdl.train.period import Period
 from fdl.train.progress import Progress
 from fdl.train.rows import write_rows
-from fdl.tree import nbytes
+from fdl.train.together import of_first
+from fdl.tree import Where, nbytes
+
+
+@dataclass(frozen=True)
+class Saving:
+    """How a run is saved: every so many steps besides at each report; the newest `keep` stay.
+
+    strict=False makes a full disk a warning.  config is what the run is made of, plain data as
+    `checkpoint.plain_config` takes it: it stands in every checkpoint, and to go on with another one is refused, but for
+    the paths that `may_change` means, as in "optimizer/**".
+    """
+
+    every: int | None = None
+    keep: int = 3
+    strict: bool = True
+    config: Any = None
+    may_change: Where = ()
+
+    def __post_init__(self):
+        if self.every is not None and self.every < 1:
+            raise ValueError(f"a run is saved every 1 or more steps, got {self.every}")
+        object.__setattr__(self, "config", checkpoint.plain_config(self.config))
 
 
 class Progressed(NamedTuple):
@@ -32,16 +55,22 @@ class Progressed(NamedTuple):
 
 
 def gone_back(
-    directory: Any, run: Progressed, error: NonFiniteError, most: int, writer: checkpoint.Writer, progress: Progress
+    directory: Any,
+    run: Progressed,
+    error: NonFiniteError,
+    most: int,
+    saving: Saving,
+    writer: checkpoint.Writer,
+    progress: Progress,
 ) -> Progressed:
     """The newest checkpoint, with the data that the lost steps saw left behind; or the error."""
     writer.wait()
-    saved = checkpoint.latest(directory) if directory else None
+    saved = of_first(lambda: checkpoint.latest(directory)) if directory else None
     if run.back >= most or saved is None:
         error.add_note("there is no checkpoint" if saved is None else f"the last good checkpoint is of step {saved}")
         raise error
     progress.note(f"not finite at step {error.step}: back to step {saved}, on with other data")
-    before = _restored(directory, run.state)
+    before = _restored(directory, run.state, saving)
     write_rows(Path(directory), before.history)
     return before._replace(shift=run.shift + error.step + 1 - saved, back=run.back + 1)
 
@@ -63,32 +92,33 @@ def resident(batches: Any) -> Any:
 
 
 @contextmanager
-def writer_of(directory: Any, keep: int, strict: bool) -> Iterator[checkpoint.Writer]:
+def writer_of(directory: Any, saving: Saving) -> Iterator[checkpoint.Writer]:
     """The writer of the directory; without one it writes nothing."""
     if directory is None:
         yield checkpoint.Writer(lambda state, metadata=None: None, lambda: None)
         return
-    with checkpoint.background(directory, keep=keep, strict=strict) as writer:
+    how = {"config": saving.config, "keep": saving.keep, "strict": saving.strict}
+    with checkpoint.background(directory, **how) as writer:
         yield writer
 
 
-def begun(directory: Any, state: Any, resume: bool, progress: Progress) -> Progressed:
+def begun(directory: Any, state: Any, resume: bool, saving: Saving, progress: Progress) -> Progressed:
     """The run where it begins, or goes on."""
     if directory is None:
         return Progressed(state, History())
-    saved = newest_first(Path(directory))
+    saved = seen(Path(directory))
     if saved and not resume:
         raise checkpoint.CheckpointError(
             f"{directory} holds a run; leave resume=True to go on with it, or choose another directory"
         )
-    run = _restored(directory, state) if saved else Progressed(state, History())
+    run = _restored(directory, state, saving) if saved else Progressed(state, History())
     write_rows(Path(directory), run.history)
     if saved:
         progress.note(f"going on after step {int(run.state.step)} of {directory}; another directory starts anew")
     return run
 
 
-def _restored(directory: Any, like: Any) -> Progressed:
-    state, kept = checkpoint.restore(directory, like)
+def _restored(directory: Any, like: Any, saving: Saving) -> Progressed:
+    state, kept = checkpoint.restore(directory, like, config=saving.config, may_change=saving.may_change)
     period = Period(**kept.get("period", {}))
     return Progressed(state, History(kept.get("history", [])), period, kept.get("shift", 0), kept.get("back", 0))

@@ -1,4 +1,7 @@
-"""The history of a run as files that any tool reads: metrics.jsonl and metrics.csv, a row a report."""
+"""The history of a run as files that any tool reads: metrics.jsonl and metrics.csv, a row a report.
+
+Of several processes the first one writes them.
+"""
 
 import csv
 import io
@@ -8,11 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 Row = dict[str, Any]
 
 
 def write_rows(directory: Path, rows: Sequence[Row]) -> None:
     """Both files anew, at one stroke each: a run that goes on drops rows that it will write again."""
+    if jax.process_index() != 0:
+        return
     directory.mkdir(parents=True, exist_ok=True)
     _replace(directory / "metrics.jsonl", "".join(map(_json, rows)))
     _replace(directory / "metrics.csv", _table(rows, columns(rows)))
@@ -20,6 +27,8 @@ def write_rows(directory: Path, rows: Sequence[Row]) -> None:
 
 def append_row(directory: Path, rows: Sequence[Row]) -> None:
     """Write the last of the rows; the others stand there already."""
+    if jax.process_index() != 0:
+        return
     *before, last = rows
     known = columns(before)
     if columns(rows) != known:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from fdl.train.together import greatest
+
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 NAMES = ("SIGTERM", "SIGINT", "SIGUSR1")
 
@@ -25,6 +27,7 @@ class StoppedError(SystemExit):
 def stop_signals(listen: bool = True) -> Iterator[Callable[[], int | None]]:
     """Inside the block SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 are noted; the function given tells the first, or None.
 
+    All processes of a run call the function together and are told the same, whichever of them was sent the signal.
     A second signal does at once what it did before the block: SIGTERM ends the process, which a shell shows as 143.
     Only the main thread can listen; in another one, or with listen=False, nothing changes.
     """
@@ -42,7 +45,7 @@ def stop_signals(listen: bool = True) -> Iterator[Callable[[], int | None]]:
 
     before = {number: signal.signal(number, note) for number in numbers}
     try:
-        yield lambda: noted[0] if noted else None
+        yield lambda: greatest(noted[0] if noted else 0) or None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)

@@ -61,8 +61,8 @@ def test_lengths_in_steps_and_reports_in_between(step):
     for wrong in ({}, {"steps": 3, "epochs": 1}):
         with pytest.raises(ValueError, match="either steps= or epochs="):
             train.fit(step, make()[1], batches(), **wrong)
-    with pytest.raises(ValueError, match="save_every must be at least 1, got 0"):
-        train.fit(step, make()[1], batches(), steps=3, save_every=0)
+    with pytest.raises(ValueError, match="a run is saved every 1 or more steps, got 0"):
+        train.fit(step, make()[1], batches(), steps=3, saving=train.Saving(every=0))
     with pytest.raises(ValueError, match="give the length of the run as steps="):
         train.fit(step, make()[1], lambda k: None, epochs=3)
 

@@ -87,11 +87,11 @@ def test_a_cut_inside_a_period_changes_no_row(step, tmp_path):
     whole, rows = train.fit(step, start(), batches(), steps=23, every=7, progress=quiet())
     cut = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        killed_at(9, step, directory=cut, steps=23, every=7, save_every=2)
+        killed_at(9, step, directory=cut, steps=23, every=7, saving=train.Saving(every=2))
     assert train.checkpoint.latest(cut) in (6, 8)  # the last one may not have been written when it was killed
     assert train.checkpoint.read_metadata(cut)["period"]["steps"] in (6, 1)
     resumed, history = train.fit(
-        step, start(), batches(), steps=23, every=7, save_every=2, directory=cut, progress=quiet()
+        step, start(), batches(), steps=23, every=7, saving=train.Saving(every=2), directory=cut, progress=quiet()
     )
     assert tree.digest(resumed) == tree.digest(whole)
     assert without_time(history) == without_time(rows)
@@ -363,7 +363,9 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before_and_no
     arrays = tmp_path / "step_00000006" / "arrays.safetensors"
     arrays.write_bytes(arrays.read_bytes()[:-1])
     with pytest.warns(UserWarning, match="step_00000006.*trying the checkpoint before it"):
-        again, history = train.fit(step, start(), batches(), steps=9, save_every=1, directory=tmp_path, **options)
+        again, history = train.fit(
+            step, start(), batches(), steps=9, saving=train.Saving(every=1), directory=tmp_path, **options
+        )
     assert tree.digest(again) == tree.digest(whole)
     assert without_time(history) == without_time(rows)
     assert (tmp_path / "damaged_step_00000006").exists()
@@ -378,7 +380,7 @@ def test_a_full_disk_ends_the_run_or_is_a_warning(step, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="step 2 was not saved: No space left on device"):
         train.fit(step, start(), batches(), **options)
     with pytest.warns(UserWarning, match="step [246] was not saved") as caught:
-        state, _ = train.fit(step, start(), batches(), strict_saves=False, **options)
+        state, _ = train.fit(step, start(), batches(), saving=train.Saving(strict=False), **options)
     assert len(caught) == 3
     assert int(state.step) == 6
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
@@ -416,7 +418,11 @@ def test_compiled_once_through_a_ragged_evaluation_a_save_and_a_resume_and_warne
     step = train.make_train_step(loss_fn, OPTIMIZER)
     predict = lambda params, state, batch: (MODEL.apply(params, state, batch["x"])[0], batch["label"])
     measure = train.make_evaluate(predict, {"correct": metrics.correct()})
-    options = {"directory": tmp_path, "save_every": 3, "evaluate": lambda s: measure(s, EXAMPLES, batch=16)}
+    options = {
+        "directory": tmp_path,
+        "saving": train.Saving(every=3),
+        "evaluate": lambda s: measure(s, EXAMPLES, batch=16),
+    }
     for epochs in (1, 2):
         train.fit(step, start(), batches(), epochs=epochs, progress=quiet(), **options)
     with compilations() as later:

@@ -7,6 +7,7 @@ https://huggingface.co/docs/safetensors.
 import json
 import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,8 +40,10 @@ def size(arrays: dict[str, np.ndarray]) -> int:
     return len(header) + sum(array.nbytes for array in arrays.values())
 
 
-def read(path: Path, expected: dict[str, dict[str, Any]], length: int) -> dict[str, np.ndarray]:
-    """The arrays of a file of this length, each as the manifest has it.
+def read(
+    path: Path, expected: dict[str, dict[str, Any]], length: int, wanted: Collection[str]
+) -> dict[str, np.ndarray]:
+    """The wanted arrays of a file of this length, each as the manifest has it.
 
     Raises CheckpointError, before it asks for memory, where a size does not fit, and after where a digest does not.
     """
@@ -51,7 +54,7 @@ def read(path: Path, expected: dict[str, dict[str, Any]], length: int) -> dict[s
                 raise CheckpointError(f"{path} has {found:,} bytes, its manifest says {length:,}")
             start, header = _header(path, file, found)
             _require_layout(path, header, expected, found - start)
-            arrays = {name: _array(path, file, start, header[name], expected[name]) for name in expected}
+            arrays = {name: _array(path, file, start, header[name], expected[name]) for name in wanted}
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     for name, array in arrays.items():

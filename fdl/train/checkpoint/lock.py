@@ -6,12 +6,13 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from fdl.train.checkpoint.folders import clean
 from fdl.train.checkpoint.manifest import CheckpointError
+from fdl.train.together import of_first
 
 NAME = ".lock"
 
@@ -25,8 +26,16 @@ def locked(directory: Path) -> Iterator[None]:
     """Be the only writer of the directory, which is made if it is missing.
 
     Raises LockedError, naming the holder, where another process is.  This process may lock it again inside.  Linux
-    tells whether a holder on the same machine still lives; of one on another machine nobody can tell.
+    tells whether a holder on the same machine still lives; of one on another machine nobody can tell.  Of the processes
+    of one run the first holds the lock for all.
     """
+    with ExitStack() as held:
+        of_first(lambda: held.enter_context(_held(directory)))
+        yield
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     path, mine = directory / NAME, json.dumps(_holder()).encode()
     if not _acquired(path, mine):

@@ -1,11 +1,11 @@
-"""The manifest of a checkpoint: type and SHA-256 of each array, sizes of files, the environment, a digest of itself."""
+"""The manifest of a checkpoint: type and parts of each array, their SHA-256, a digest of itself, and more."""
 
 import hashlib
 import json
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import jax.numpy as jnp
 import jaxlib.version
 import numpy as np
 
+from fdl.train.checkpoint.config import config_sha256
 from fdl.train.checkpoint.folders import step_of
+from fdl.train.checkpoint.parts import Part, fill
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 ARRAYS = "arrays.safetensors"
+FILE = re.compile(r"arrays(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
 MAX_BYTES = 64 * 2**20
 MAX_AXES = 32
 
@@ -29,6 +32,8 @@ FIELDS = {
     "files": dict,
     "keys": dict,
     "metadata": dict,
+    "config": dict,
+    "config_sha256": str,
     "environment": dict,
 }
 
@@ -41,9 +46,16 @@ class FormatError(CheckpointError):
     """A checkpoint was written by a newer version of fdl."""
 
 
-def describe_array(array: np.ndarray) -> dict[str, Any]:
-    """What must be true of the array when it is read again."""
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": sha256(array)}
+def file_here() -> str:
+    """The name of the file that this process writes."""
+    count = jax.process_count()
+    return ARRAYS if count == 1 else f"arrays-{jax.process_index():05d}-of-{count:05d}.safetensors"
+
+
+def describe_part(part: Part) -> dict[str, Any]:
+    """What must be true of the part when it is read again, from the file that this process writes."""
+    start, shape = map(list, part.box)
+    return {"file": file_here(), "start": start, "shape": shape, "sha256": sha256(part.numbers)}
 
 
 def sha256(array: np.ndarray) -> str:
@@ -99,9 +111,25 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        content = _parsed(path)
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_BYTES:
+                raise ValueError(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
+            text = file.read(size)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    content = decode(path, text)
+    if step_of(folder) not in (None, content["step"]):
+        raise CheckpointError(f"{path} is of step {content['step']}: it was moved here from another checkpoint")
+    return content
+
+
+def decode(path: Path, text: str | bytes) -> dict[str, Any]:
+    """What `encode` made, as the newest format has it.  Raises FormatError and CheckpointError as `read` does."""
+    try:
+        content = json.loads(text, object_pairs_hook=without_twins)
         digest = content.pop("digest")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
     if digest != _digest(content):
         raise CheckpointError(f"{path} is damaged: its digest does not match")
@@ -109,18 +137,7 @@ def read(folder: Path) -> dict[str, Any]:
     wrong = next(_faults(content), None)
     if wrong:
         raise CheckpointError(f"{path} is no manifest of ours: {wrong}")
-    if step_of(folder) not in (None, content["step"]):
-        raise CheckpointError(f"{path} is of step {content['step']}: it was moved here from another checkpoint")
     return content
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MAX_BYTES:
-            raise ValueError(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
-        text = file.read(size)
-    return json.loads(text, object_pairs_hook=without_twins)
 
 
 def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -144,7 +161,24 @@ def _from_1(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     return content | {"format": 2, "files": {ARRAYS: size}}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any], Path], dict[str, Any]]] = {1: _from_1}
+def _from_2(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Format 2 had each array as a whole, and no configuration."""
+    try:
+        arrays = {path: _in_one_part(**array) for path, array in content["arrays"].items()}
+    except (AttributeError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{folder / NAME} is no manifest of ours: {error}") from error
+    return content | {"format": 3, "arrays": arrays, "config": {}, "config_sha256": config_sha256({})}
+
+
+def _in_one_part(*, dtype: Any, shape: Any, sha256: Any) -> dict[str, Any]:
+    return {
+        "dtype": dtype,
+        "shape": shape,
+        "parts": [{"file": ARRAYS, "start": [0] * len(shape), "shape": shape, "sha256": sha256}],
+    }
+
+
+UPGRADES: dict[int, Callable[[dict[str, Any], Path], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 
 
 def _upgraded(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -164,17 +198,33 @@ def _faults(content: dict[str, Any]):
         f"{name} is not a {kind.__name__}" for name, kind in FIELDS.items() if type(content.get(name)) is not kind
     )
     yield from (f"{name!r} is unknown" for name in content if name not in FIELDS)
+    yield from (f"{name} is no file of ours" for name in content["files"] if not FILE.fullmatch(name))
     yield from ("a size is no whole number" for size in content["files"].values() if not _is_count(size))
     yield from ("a key is not named" for name in content["keys"].values() if type(name) is not str)
-    yield from (f"{path!r} is no array" for path, array in content["arrays"].items() if not _is_array(array))
+    if content["config_sha256"] != config_sha256(content["config"]):
+        yield "its configuration is not the one it was saved with"
+    files = content["files"]
+    yield from (f"{path!r} is no array" for path, array in content["arrays"].items() if not _is_array(array, files))
 
 
-def _is_array(array: Any) -> bool:
-    if type(array) is not dict or array.keys() != {"dtype", "shape", "sha256"}:
+def _is_array(array: Any, files: Collection[str]) -> bool:
+    if type(array) is not dict or array.keys() != {"dtype", "shape", "parts"} or type(array["parts"]) is not list:
         return False
-    shape = array["shape"]
-    shaped = type(shape) is list and len(shape) <= MAX_AXES and all(map(_is_count, shape))
-    return shaped and type(array["sha256"]) is str and type(array["dtype"]) is str and _is_number(array["dtype"])
+    shape, known = array["shape"], type(array["dtype"]) is str and _is_number(array["dtype"])
+    if not known or not _is_shape(shape) or not all(_is_part(part, len(shape), files) for part in array["parts"]):
+        return False
+    return fill(((tuple(part["start"]), tuple(part["shape"])) for part in array["parts"]), shape)
+
+
+def _is_part(part: Any, axes: int, files: Collection[str]) -> bool:
+    if type(part) is not dict or part.keys() != {"file", "start", "shape", "sha256"}:
+        return False
+    placed = all(_is_shape(part[name]) and len(part[name]) == axes for name in ("start", "shape"))
+    return placed and type(part["file"]) is str and part["file"] in files and type(part["sha256"]) is str
+
+
+def _is_shape(shape: Any) -> bool:
+    return type(shape) is list and len(shape) <= MAX_AXES and all(map(_is_count, shape))
 
 
 def _is_count(n: Any) -> bool:

@@ -2,15 +2,20 @@
 
 import json
 import sys
+import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as Spec
 
 from fdl import distributed, nn, optim, train, tree
 from fdl.distributed import fsdp, replicate, tensor_parallel
+from tests.train.checkpoint.states import kept
 
 FOLDER = sys.argv[1]
+KEPT = Path(__file__).parent.parent.parent / "data" / "checkpoints"
 model, optimizer = nn.mlp(16, 64, 16), optim.adam(1e-2)
 rows = np.random.default_rng(0).normal(size=(2, 32, 16)).astype(np.float32)
 
@@ -55,4 +60,14 @@ for axes in ({"data": 1}, {"data": 2}, {"data": 4}, {"data": 2, "model": 4}, {"d
     }
     later = distributed.gather(steps(state, layout).params)
     found[name]["later"] = max(float(np.abs(a - b).max()) for a, b in zip(jax.tree.leaves(later), jax.tree.leaves(end)))
-print(json.dumps({"digest": digest, "restored": found}))
+
+# What two processes saved in parts, each parameter split as it was never split before.
+RULES = {"dense_0/kernel": Spec(None, "model"), "dense_1/kernel": Spec("data")}
+parts = {}
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "(?s).*environment")
+    for axes in ({"data": 2, "model": 4}, {"data": 4, "model": 2}):
+        layout = distributed.prefer(replicate(distributed.make_mesh(**axes)), RULES)
+        state, _ = distributed.checkpoint.restore(KEPT / "format_3_two_processes", kept(), layout)
+        parts[" x ".join(map(str, axes.values()))] = tree.digest(distributed.gather(state))
+print(json.dumps({"digest": digest, "restored": found, "of two processes": parts}))

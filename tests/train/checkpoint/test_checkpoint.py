@@ -15,8 +15,9 @@ from fdl import nn, optim, train, tree
 from fdl.checks import TreeError
 from fdl.train import checkpoint
 from fdl.train.checkpoint import manifest
-from tests.train.checkpoint.states import MODEL, make
+from tests.train.checkpoint.states import MODEL, kept, make
 
+STATISTICS = ["state/batch_norm_0/mean", "state/batch_norm_0/var"]
 KEPT = Path(__file__).parent.parent.parent / "data" / "checkpoints"
 
 
@@ -112,15 +113,7 @@ def test_a_later_step_is_never_hidden_nor_hides(tmp_path):
 @pytest.mark.parametrize("written", sorted(path.name for path in KEPT.iterdir()))
 def test_every_format_ever_written_is_read(written):
     """The kept files are of the version that first wrote their format."""
-    sizes = iter(range(1000))
-    fill = lambda leaf: (jnp.arange(leaf.size) + 7 * next(sizes)).reshape(leaf.shape).astype(leaf.dtype)
-    state = make()
-    expected = state._replace(
-        key=jax.random.key(5),
-        params=jax.tree.map(fill, state.params),
-        state={"half": jnp.arange(3).astype(jnp.bfloat16), "empty": jnp.zeros((0, 2))},
-        opt_state=jax.tree.map(fill, state.opt_state),
-    )
+    expected = kept()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*was saved in another environment")
         found, metadata = checkpoint.restore(KEPT / written, expected)
@@ -131,10 +124,10 @@ def test_every_format_ever_written_is_read(written):
 def test_a_newer_format_is_refused_and_not_passed_over(tmp_path):
     checkpoint.save(tmp_path, make(1))
     folder = checkpoint.save(tmp_path, make(2))
-    content = json.loads((folder / "manifest.json").read_text()) | {"format": 3}
+    content = json.loads((folder / "manifest.json").read_text()) | {"format": 4}
     content.pop("digest")
     (folder / "manifest.json").write_bytes(manifest.encode(content))
-    with pytest.raises(checkpoint.FormatError, match="has format 3, this version of fdl reads up to 2"):
+    with pytest.raises(checkpoint.FormatError, match="has format 4, this version of fdl reads up to 3"):
         checkpoint.restore(tmp_path, make())
     with pytest.raises(checkpoint.FormatError):
         checkpoint.save(tmp_path, make(1))
@@ -143,12 +136,14 @@ def test_a_newer_format_is_refused_and_not_passed_over(tmp_path):
 def test_another_environment_is_named(tmp_path, monkeypatch):
     checkpoint.save(tmp_path, make())
     now = manifest.environment()
-    changed = now | {"jax": "0.1", "cpu_count": 512, "xla_flags": "--fast", "device_kind": "abacus", "python": "2.7"}
+    changed = now | {"device_count": 8, "process_count": 4}
+    changed |= {"jax": "0.1", "cpu_count": 512, "xla_flags": "--fast", "device_kind": "abacus", "python": "2.7"}
     monkeypatch.setattr(manifest, "environment", lambda: changed)
     with pytest.warns(UserWarning, match="was saved in another environment") as caught:
         checkpoint.restore(tmp_path, make())
     (message,) = [str(warning.message) for warning in caught]
     assert f"jax '{jax.__version__}', now '0.1'; " in message
+    assert "device_count 1, now 8; process_count 1, now 4; cpu_count" in message
     assert "now 512" in message
     assert "now 'abacus'" in message
     assert "now '--fast'" in message
@@ -179,3 +174,22 @@ def test_restored_states_can_be_donated(tmp_path):
     state, _ = checkpoint.restore(tmp_path, make())
     state, _ = step(state, jnp.ones((4, 3)))
     assert int(state.step) == 8
+
+
+def test_a_part_is_taken_when_asked_for_with_a_list_of_what_was_not(tmp_path):
+    checkpoint.save(tmp_path, make())
+    wide = make(1, nn.serial(nn.dense(3, 4), nn.batch_norm(4), nn.dense(4, 9)), optim.sgd(0.1))
+    state, found = checkpoint.restore_part(tmp_path, wide, ["params/dense_0/*", "**/batch_norm_0/*"])
+    norm = ["params/batch_norm_0/bias", "params/batch_norm_0/scale"]
+    assert found.taken == [*norm, "params/dense_0/bias", "params/dense_0/kernel", *STATISTICS]
+    assert found.kept == ["step", "key", "params/dense_1/bias", "params/dense_1/kernel"]
+    assert {"step", "params/dense_1/kernel", "opt_state/0/mean/dense_0/kernel"} < set(found.left)
+    assert tree.digest(state.params["dense_0"]) == tree.digest(make().params["dense_0"])
+    assert state.params["dense_1"]["kernel"] is wide.params["dense_1"]["kernel"]
+    assert int(state.step) == 1
+    with pytest.raises(TreeError, match=r"params/dense_1/bias: expected float32\[9\], got float32\[2\]"):
+        checkpoint.restore_part(tmp_path, wide, "params/**")
+    with pytest.raises(TreeError, match="'params/dense_7/\\*' matches nothing"):
+        checkpoint.restore_part(tmp_path, wide, "params/dense_7/*")
+    with pytest.raises(TreeError, match=r"state/more: missing, expected float32\[2\]"):
+        checkpoint.restore_part(tmp_path, wide._replace(state={"more": jnp.zeros(2)}), "state/more")

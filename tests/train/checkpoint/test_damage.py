@@ -113,9 +113,48 @@ def array(**what):
     )
 
 
+def part(**what):
+    """The same, of the one part of an array."""
+    return lambda content: array(parts=[content["arrays"]["params/dense_0/bias"]["parts"][0] | what])(content)
+
+
+def sized(shape):
+    """An array and its part, both of this shape."""
+    return lambda content: array(shape=shape)(part(shape=shape, start=[0] * len(shape))(content))
+
+
+def twice(content):
+    """An array of eight numbers of which the file has four."""
+    (only,) = content["arrays"]["params/dense_0/bias"]["parts"]
+    return array(shape=[8], parts=[only, only | {"start": [4]}])(content)
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        sized([2**40]),
+        sized([2**62]),
+        sized([2**31, 2**31, 2**31]),
+        sized([-4]),
+        sized([4.0]),
+        sized([1] * 100),
+        sized([0, 2**59]),
+        twice,
+        array(parts=[]),
+        array(parts={}),
+        array(parts=[7]),
+        part(start=[1]),
+        part(start=[-1]),
+        part(start=[]),
+        part(start=0),
+        part(shape=[3]),
+        part(shape=[5]),
+        part(shape="4"),
+        part(file="manifest.json"),
+        part(file="arrays-00001-of-00002.safetensors"),
+        part(file=None),
+        part(sha256=None),
+        part(more=1),
         array(shape=[2**40]),
         array(shape=[2**62]),
         array(shape=[2**31, 2**31, 2**31]),
@@ -133,8 +172,9 @@ def array(**what):
         array(dtype="datetime64"),
         array(dtype="float64"),
         array(dtype=7),
-        array(sha256=None),
         array(more=1),
+        lambda content: content | {"config": {"rate": 1}},
+        lambda content: content | {"config": []},
         lambda content: content | {"step": "7"},
         lambda content: content | {"step": True},
         lambda content: content | {"keys": {"key": "no such generator"}},
@@ -142,6 +182,7 @@ def array(**what):
         lambda content: content | {"files": {"arrays.safetensors": 2**40}},
         lambda content: content | {"files": {"/etc/passwd": 100}},
         lambda content: content | {"files": {}},
+        lambda content: content | {"files": content["files"] | {"../arrays.safetensors": 100}},
         lambda content: content | {"arrays": []},
         lambda content: content | {"format": 0},
         lambda content: content | {"format": "2"},
