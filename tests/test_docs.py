@@ -38,6 +38,8 @@ def test_every_block_runs(page, tmp_path):
         assert blocks
     if any("data.digits()" in block for block in blocks):
         pytest.importorskip("sklearn")
+    if any("trackers.tensorboard(" in block for block in blocks):
+        pytest.importorskip("tensorboardX")
     if blocks:
         run("\n".join(blocks), tmp_path)
 

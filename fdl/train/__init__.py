@@ -1,6 +1,6 @@
 """Training as a fold: states, steps, loops, evaluation, checkpoints."""
 
-from fdl.train import checkpoint, hooks
+from fdl.train import checkpoint, hooks, trackers
 from fdl.train.evaluate import make_evaluate
 from fdl.train.fit import EarlyStopping, Hook, fit
 from fdl.train.golden import GoldenError, check_golden, write_golden
@@ -52,6 +52,7 @@ __all__ = [
     "Saving",
     "Hook",
     "hooks",
+    "trackers",
     "History",
     "NonFiniteError",
     "StoppedError",
