@@ -43,17 +43,23 @@ def on_device(tree: Any) -> Any:
 
 def require_fits(tree: Any) -> None:
     """Raise ValueError for integers that JAX without x64 would cut to their low 32 bits in silence: 2**33 becomes 0."""
+    if not any(map(_is_cut, jax.tree.leaves(tree))):
+        return
     for path, leaf in named_leaves(tree).items():
-        if not isinstance(leaf, np.ndarray) or not np.issubdtype(leaf.dtype, np.integer) or not leaf.size:
+        if not _is_cut(leaf) or not leaf.size:
             continue
-        narrow = jax.dtypes.canonicalize_dtype(leaf.dtype)
-        if narrow == leaf.dtype:
-            continue
-        low, high, bounds = int(leaf.min()), int(leaf.max()), np.iinfo(narrow)
-        if low < bounds.min or high > bounds.max:
+        narrow, low, high = jax.dtypes.canonicalize_dtype(leaf.dtype), int(leaf.min()), int(leaf.max())
+        if low < np.iinfo(narrow).min or high > np.iinfo(narrow).max:
             raise ValueError(
                 f"{path} must fit in {narrow}, got {leaf.dtype} from {low} to {high}; enable x64 or recode it"
             )
+
+
+def _is_cut(leaf: Any) -> bool:
+    """Whether it is an array of integers of a type that JAX makes narrower."""
+    if not isinstance(leaf, np.ndarray) or leaf.dtype.kind not in "iu" or leaf.dtype.itemsize < 8:
+        return False
+    return jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from fdl.checks import DtypeError, ShapeError, TreeError, describe
 from fdl.compile import compile
+from fdl.data.examples import require_fits
 from fdl.optim import Transform, apply_updates
 from fdl.optim.wrappers.loss_scale import loss_scale, times
 from fdl.train.microbatch import in_microbatches
@@ -58,7 +59,11 @@ class Step:
         self._call_many = warn_of_recompiles(self._many, "the loop of train steps")
 
     def __call__(self, state: Any, batch: Batch) -> tuple[Any, Metrics]:
-        """One step.  Raises ValueError if the state was given before: keep the one that is returned."""
+        """One step.  Raises ValueError if the state was given before: keep the one that is returned.
+
+        And for integers in the batch that would be cut.
+        """
+        require_fits(batch)
         return _explain_donation(self._call_one, state, batch)
 
     def many(self, state: Any, source: Any, count: int) -> tuple[Any, Metrics]:

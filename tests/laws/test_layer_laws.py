@@ -13,7 +13,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from fdl import nn, tree
-from fdl.checks import ShapeError
+from fdl.checks import DtypeError, ShapeError
 from fdl.nn.convolution.primitive import convolve
 from fdl.nn.rewire import parts_of
 
@@ -213,7 +213,8 @@ def test_gradients_at_bad_points_are_finite(case, point):
         free, fixed = free_and_fixed(case)
         flat = tree.flatten(free)
         for path in flat:
-            grads = loss_and_gradient(case)[1](tree.unflatten(flat | {path: point(flat[path])}), fixed)
+            place = {"params": {}} | tree.unflatten(flat | {path: point(flat[path])})
+            grads = loss_and_gradient(case)[1](place, fixed)
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads)), path
 
 
@@ -259,6 +260,22 @@ def test_sixteen_bits_give_the_rounded_values_of_thirty_two(case):
     y, _ = compiled(case, True)(params, state, x)
     wide = cast((params, x), np.float32)
     np.testing.assert_allclose(np.asarray(y, "f"), compiled(case, True)(wide[0], state, wide[1])[0], rtol=0.1, atol=0.1)
+
+
+@every_layer
+def test_bytes_are_refused_or_left_as_they_are_and_never_computed_with(case):
+    """With integers of 8 bits arithmetic wraps around without a word.  Users promote, so that mixing is no error."""
+    if case.tokens:
+        return
+    params, state = made(case)
+    x = np.random.default_rng(0).integers(100, 256, (4, *case.shape), np.uint8)
+    with jax.numpy_dtype_promotion("standard"):
+        try:
+            like = jax.eval_shape(partial(forward, case), params, state, x)[0]
+        except DtypeError:
+            return
+        if not jnp.issubdtype(like.dtype, jnp.floating):
+            assert set(np.unique(forward(case, params, state, x)[0])) <= {0, *np.unique(x)}
 
 
 @every_layer

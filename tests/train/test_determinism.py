@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 from examples.promises.systems import SYSTEMS, training
 from fdl import train, tree
-step, state, batches = training(SYSTEMS["scan over layers"], 20)
+step, state, batches = training(SYSTEMS["mlp with dropout"], 20)
 state, log = train.run(step, state, batches, 20)
 print(tree.digest(state), tree.digest(log))
 """

@@ -139,6 +139,8 @@ def test_numbers_that_jax_would_cut_to_their_low_bits_are_refused_wherever_the_d
     for resident in (True, False):
         with pytest.raises(ValueError, match=r"token must fit in int32, got int64 from 8589934592"):
             train.run(step, state, large, 1, resident=resident)
+    with pytest.raises(ValueError, match="token must fit in int32"):
+        step(state, large.examples)
     measure = train.make_evaluate(lambda params, state, batch: (batch["token"],), {"mean": metrics.mean()})
     with pytest.raises(ValueError, match="token must fit in int32"):
         measure(state, large.examples)

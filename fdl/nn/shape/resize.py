@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fdl.checks import require_shape
+from fdl.checks import require_float, require_shape
 from fdl.nn.layer import Layer, layer, pure
 from fdl.nn.pooling.window import per_axis
 from fdl.tree import widen
@@ -29,6 +29,8 @@ def upsample(
 
     def apply(params, x):
         require_shape(x, None, None, ..., None)
+        if method == "bilinear":
+            require_float(x)
         y = widen(x) if method == "bilinear" else x
         for axis, times in enumerate(per_axis(factor, x.ndim - 2, "factor"), start=1):
             if method == "nearest":

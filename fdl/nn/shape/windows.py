@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fdl.checks import ShapeError, require_shape
+from fdl.checks import ShapeError, require_float, require_shape
 from fdl.nn.layer import Layer, layer, pure
 from fdl.nn.pooling.window import Padding, pad_space, padding_pairs, per_axis, positions, taps
 from fdl.tree import widen
@@ -49,6 +49,7 @@ def fold(
     cells = list(itertools.product(*map(range, grid.window)))
 
     def apply(params, patches):
+        require_float(patches, "windows")
         require_shape(patches, None, *grid.positions, None, name="windows", hint=f"these lie on the space {space}")
         if patches.shape[-1] % len(cells):
             raise ShapeError(f"windows of {len(cells)} cells must hold as many times dim values, got {patches.shape}")
