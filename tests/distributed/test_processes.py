@@ -160,6 +160,7 @@ def test_a_disk_that_is_full_for_one_process_is_an_error_in_all_and_nothing_is_l
 def test_another_configuration_is_refused_in_all_processes(fitted):
     for found in fitted[1][1]:
         assert "rate: 0.01, now 0.02" in found["refused"]
+        assert found["differ"].startswith("the configuration of process 1 is {'rate': 1}, of process 0 {'rate': 0}")
 
 
 def test_batches_that_every_process_holds_are_the_same_run(fitted):

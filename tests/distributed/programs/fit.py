@@ -80,6 +80,10 @@ else:
         fit(rate=2e-2)
     except train.checkpoint.ConfigError as error:
         found["refused"] = str(error)
+    try:
+        fit(rate=jax.process_index())
+    except distributed.DisagreementError as error:
+        found["differ"] = str(error)
     found["resident"] = fit(batches, directory=None)
     # The disk of process 1 is full: both are told, nothing is left behind.
     if jax.process_index() == 1:
