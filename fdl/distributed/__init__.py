@@ -9,7 +9,7 @@ from fdl.distributed.mesh import abstract_mesh, make_mesh
 from fdl.distributed.pipeline import pipeline
 from fdl.distributed.place import init_state, join, on_mesh, put, split, split_batches
 from fdl.distributed.plan import lower, table
-from fdl.distributed.processes import DisagreementError, gather, preempted, require_equal, require_equal_copies
+from fdl.distributed.processes import gather, preempted, require_equal_copies
 from fdl.distributed.ring import ring_attention
 from fdl.distributed.rules import (
     Layout,
@@ -23,6 +23,7 @@ from fdl.distributed.rules import (
     shardings,
     tensor_parallel,
 )
+from fdl.train.together import DisagreementError, require_equal
 
 __all__ = [
     # a mesh and where arrays lie on it

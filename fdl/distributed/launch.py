@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from fdl.distributed.processes import require_equal
+from fdl.train.together import require_equal
 from fdl.version import __version__
 
 PATIENCE = 1800  # seconds that processes wait for each other: after a preemption, machines come back one by one

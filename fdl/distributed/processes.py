@@ -10,31 +10,13 @@ from jax.experimental.multihost_utils import process_allgather, reached_preempti
 from jax.sharding import PartitionSpec as Spec
 
 from fdl.distributed.rules import axes_of
-from fdl.train.together import exchange
+from fdl.train.together import DisagreementError
 from fdl.tree import Tree, flatten, is_key
-
-
-class DisagreementError(RuntimeError):
-    """Processes or devices that must hold the same do not."""
 
 
 def gather(tree: Tree) -> Tree:
     """The whole arrays as NumPy arrays in every process; keys stay keys.  All processes must call it."""
     return jax.tree.map(_gather, tree)
-
-
-def require_equal(what: str, value: Any) -> None:
-    """Raise DisagreementError, in all processes, unless each gives a value that prints the same.
-
-    For what must be equal before a run may begin: versions, a configuration.
-    """
-    texts = exchange(repr(value))
-    others = [i for i, text in enumerate(texts) if text != texts[0]]
-    if others:
-        raise DisagreementError(
-            f"{what} of process {others[0]} is {texts[others[0]]}, of process 0 {texts[0]}; "
-            f"{len(others)} of {len(texts)} processes differ from process 0"
-        )
 
 
 def require_equal_copies(tree: Tree) -> None:

@@ -16,6 +16,7 @@ from fdl.data import Batches, prefetch, to_device
 from fdl.data.order import LARGEST
 from fdl.train.skipping import SKIPPED
 from fdl.train.step import Step
+from fdl.train.together import greatest
 from fdl.tree import nbytes
 
 STACKED = 8  # batches sent to the device together when the data stays on the host
@@ -81,9 +82,8 @@ def dispatches(
         start = time.perf_counter()
         state, log = step.many(state, source, count)
         metrics = {name: np.asarray(rows)[:count] for name, rows in log.items()}
-        if jax.process_count() == 1:  # where there are more, all dispatch alike, and their clocks do not agree
-            fitting = int(count * SECONDS_PER_DISPATCH / (time.perf_counter() - start))
-            step.pace = min(max(fitting, 1), 8 * step.pace, step.length)
+        fitting = int(count * SECONDS_PER_DISPATCH / (time.perf_counter() - start))
+        step.pace = greatest(min(max(fitting, 1), 8 * step.pace, step.length))  # all processes must dispatch alike
         _require_finite(first + done, metrics)
         done += count
         yield state, metrics

@@ -15,7 +15,7 @@ from fdl.train.loop import RESIDENT_BYTES, NonFiniteError
 from fdl.train.period import Period
 from fdl.train.progress import Progress
 from fdl.train.rows import write_rows
-from fdl.train.together import of_first
+from fdl.train.together import of_first, require_equal
 from fdl.tree import Where, nbytes
 
 
@@ -103,7 +103,8 @@ def writer_of(directory: Any, saving: Saving) -> Iterator[checkpoint.Writer]:
 
 
 def begun(directory: Any, state: Any, resume: bool, saving: Saving, progress: Progress) -> Progressed:
-    """The run where it begins, or goes on."""
+    """The run where it begins, or goes on.  Raises DisagreementError where processes are not of one run."""
+    require_equal("the configuration", saving.config)
     if directory is None:
         return Progressed(state, History())
     saved = seen(Path(directory))

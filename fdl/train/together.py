@@ -13,6 +13,10 @@ from fdl.train.checkpoint.manifest import CheckpointError
 T = TypeVar("T")
 
 
+class DisagreementError(RuntimeError):
+    """Processes or devices that must hold the same do not."""
+
+
 def exchange(value: Any) -> list[Any]:
     """The values, plain JSON data, of all processes, in their order.  All must call it."""
     if jax.process_count() == 1:
@@ -23,6 +27,20 @@ def exchange(value: Any) -> list[Any]:
     padded[: len(text)] = np.frombuffer(text, np.uint8)
     rows = process_allgather(padded).reshape(len(lengths), -1)
     return [json.loads(row[:length].tobytes()) for row, length in zip(rows, lengths)]
+
+
+def require_equal(what: str, value: Any) -> None:
+    """Raise DisagreementError, in all processes, unless each gives a value that prints the same.
+
+    For what must be equal before a run may begin: versions, a configuration.
+    """
+    texts = exchange(repr(value))
+    others = [i for i, text in enumerate(texts) if text != texts[0]]
+    if others:
+        raise DisagreementError(
+            f"{what} of process {others[0]} is {texts[others[0]]}, of process 0 {texts[0]}; "
+            f"{len(others)} of {len(texts)} processes differ from process 0"
+        )
 
 
 def greatest(number: int) -> int:

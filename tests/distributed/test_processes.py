@@ -151,9 +151,16 @@ def test_damage_that_one_process_sees_sends_all_back_to_the_same_checkpoint(fitt
         assert "step_00000033/arrays-00001-of-00002.safetensors is damaged: " in warning
 
 
+def test_a_disk_that_is_full_for_one_process_is_an_error_in_all_and_nothing_is_left(fitted):
+    for found, where in zip(fitted[1][1], ("in process 1: ", "")):
+        assert f"step 0 was not saved: {where}No space left on device; it needs" in found["full"]
+        assert found["left"] == []
+
+
 def test_another_configuration_is_refused_in_all_processes(fitted):
     for found in fitted[1][1]:
         assert "rate: 0.01, now 0.02" in found["refused"]
+        assert found["differ"].startswith("the configuration of process 1 is {'rate': 1}, of process 0 {'rate': 0}")
 
 
 def test_batches_that_every_process_holds_are_the_same_run(fitted):

@@ -21,7 +21,7 @@ from fdl.train.checkpoint.parts import Part, fill
 FORMAT = 3
 NAME = "manifest.json"
 ARRAYS = "arrays.safetensors"
-FILE = re.compile(r"arrays(-[0-9]{5}-of-[0-9]{5})?\.safetensors")
+FILE = re.compile(r"arrays(-[0-9]{5}-of-[0-9]{5})?\.safetensors|orbax")
 MAX_BYTES = 64 * 2**20
 MAX_AXES = 32
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fdl import data, distributed, nn, optim, train, tree
 from fdl.distributed import fsdp, replicate
+from fdl.train.checkpoint import disk
 
 FOLDER, LIFE = Path(sys.argv[1]), sys.argv[2]
 distributed.init(heartbeat=30, timeout=60)
@@ -35,6 +36,10 @@ def asking(k):
     if k == 17 and jax.process_index() == 1:
         os.kill(os.getpid(), signal.SIGTERM)
     return batch_at(k)
+
+
+def full(path, parts):
+    raise OSError(28, "No space left on device")
 
 
 def fit(batches=batch_at, directory=FOLDER, rate=1e-2):
@@ -75,5 +80,18 @@ else:
         fit(rate=2e-2)
     except train.checkpoint.ConfigError as error:
         found["refused"] = str(error)
+    try:
+        fit(rate=jax.process_index())
+    except distributed.DisagreementError as error:
+        found["differ"] = str(error)
     found["resident"] = fit(batches, directory=None)
+    # The disk of process 1 is full: both are told, nothing is left behind.
+    if jax.process_index() == 1:
+        disk.write = full
+    try:
+        train.checkpoint.save(FOLDER / "full", distributed.init_state(model.init, optimizer, layout))
+    except OSError as error:
+        found["full"] = str(error)
+    distributed.require_equal("the end", 0)
+    found["left"] = os.listdir(FOLDER / "full")
 print(json.dumps(found), flush=True)

@@ -7,6 +7,7 @@ import shutil
 import time
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +20,11 @@ from fdl import nn, optim, train, tree
 from fdl.checks import TreeError
 from fdl.train import checkpoint
 from fdl.train.checkpoint import manifest
-from tests.train.checkpoint.states import make
+from tests.train.checkpoint.states import kept, make
 
 FILES = ["arrays.safetensors", "manifest.json"]
+KEPT = Path(__file__).parent.parent.parent / "data" / "checkpoints" / "format_3_two_processes"
+SHARES = ["arrays-00000-of-00002.safetensors", "arrays-00001-of-00002.safetensors"]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,34 @@ def test_files_that_are_not_the_right_ones_are_refused_by_name(tmp_path, name, h
     found = restored(tmp_path / "run", make())
     assert isinstance(found, checkpoint.CheckpointError)
     assert str(folder) in str(found)
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("how", ["deleted", "empty", "cut", "of the other process", "flipped"])
+def test_a_file_of_one_process_that_is_not_the_right_one_is_refused_by_name(tmp_path, name, how):
+    folder = shutil.copytree(KEPT / "step_00000007", tmp_path / "step_00000007")
+    content = (folder / name).read_bytes()
+    other = (folder / SHARES[name == SHARES[0]]).read_bytes()
+    (folder / name).unlink()
+    flipped = content[:-1] + bytes([content[-1] ^ 1])
+    changed = {"empty": b"", "cut": content[:-4], "of the other process": other, "flipped": flipped}
+    if how != "deleted":
+        (folder / name).write_bytes(changed[how])
+    found = restored(tmp_path, kept())
+    assert isinstance(found, checkpoint.CheckpointError)
+    assert str(folder / name) in str(found)
+
+
+def test_of_300_bits_flipped_in_the_files_of_two_processes_none_goes_unseen(tmp_path):
+    folder, whole, chance = tmp_path / "step_00000007", tree.digest(kept()), random.Random(0)
+    for _ in range(300):
+        shutil.copytree(KEPT / "step_00000007", folder, dirs_exist_ok=True)
+        bad = folder / chance.choice([*SHARES, "manifest.json"])
+        content = bytearray(bad.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        bad.write_bytes(content)
+        found = restored(tmp_path, kept())
+        assert isinstance(found, checkpoint.CheckpointError) or tree.digest(found) == whole, bad
 
 
 def test_whole_folders_that_changed_places_are_refused(tmp_path):
