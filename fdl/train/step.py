@@ -1,5 +1,6 @@
 """The heart of training: one step is a pure function (state, batch) -> (state, metrics), written in plain JAX."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -12,10 +13,11 @@ from fdl.compile import compile
 from fdl.data.examples import require_fits
 from fdl.optim import Transform, apply_updates
 from fdl.optim.wrappers.loss_scale import loss_scale, times
+from fdl.optim.wrappers.precision import keeps_small_steps
 from fdl.train.microbatch import in_microbatches
 from fdl.train.recompiles import warn_of_recompiles
 from fdl.train.state import TrainState
-from fdl.tree import Tree, norms, require_like
+from fdl.tree import Tree, flatten, norms, require_like
 
 Batch: TypeAlias = Any
 Metrics: TypeAlias = dict[str, jax.Array]
@@ -115,6 +117,7 @@ def make_train_step(
         return _checked(loss_fn(params, carried, batch, key), carried)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        _warn_of_lost_steps(state)
         key = jax.random.fold_in(state.key, state.step)
         scale = loss_scale(state.opt_state)
 
@@ -152,6 +155,17 @@ def _extras_of_two_parts(loss_fn: TwoPartLoss, state: Tree, batch: Batch, key: j
     }
     factors = loss_fn.factors
     return extras if factors is None else extras | {"factors_fn": lambda params: factors(params, state, batch, key)}
+
+
+def _warn_of_lost_steps(state: TrainState) -> None:
+    """While tracing: 16-bit parameters to which a plain optimizer adds lose every step below half their last place."""
+    narrow = [f"{path} is {leaf.dtype}" for path, leaf in flatten(state.params).items() if leaf.dtype.itemsize < 4]
+    if narrow and not keeps_small_steps(state.opt_state):
+        warnings.warn(
+            f"{narrow[0]}: steps that are small beside a parameter of 16 bits are lost; wrap the optimizer in "
+            "optim.master_weights, optim.kahan or optim.stochastic_rounding",
+            stacklevel=2,
+        )
 
 
 def _checked(result: Any, before: Tree) -> tuple:

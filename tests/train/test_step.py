@@ -123,3 +123,17 @@ def test_a_loss_function_of_the_wrong_form_is_refused(result, error, message):
     step, state = make(wrong)
     with pytest.raises(error, match=message):
         step(state, BATCH)
+
+
+def test_parameters_of_16_bits_under_a_plain_optimizer_are_a_warning():
+    params = {"kernel": jnp.ones(2, jnp.bfloat16), "bias": jnp.ones(2)}
+    loss_fn = lambda params, state, batch, key: (jnp.sum(params["kernel"]).astype(jnp.float32), (state, {}))
+
+    def traced(optimizer):
+        step, init = train.make_train_step(loss_fn, optimizer), lambda key: (params, {})
+        jax.eval_shape(step.pure, train.init_state(init, optimizer), None)
+
+    for wrap in (optim.master_weights, optim.kahan, optim.stochastic_rounding):
+        traced(optim.chain(optim.clip_by_global_norm(1.0), wrap(optim.adam(1e-2))))
+    with pytest.warns(UserWarning, match=r"kernel is bfloat16: .* wrap the optimizer in optim\.master_weights"):
+        traced(optim.adam(1e-2))

@@ -1,7 +1,8 @@
-"""Layers around a whole model: its parameters adapted, frozen, tied or kept as integers, by path."""
+"""Layers around a whole model: its parameters adapted, frozen, tied, or kept in other types, by path."""
 
 from fdl.nn.adapters.freeze import freeze, freeze_params, thaw_params
 from fdl.nn.adapters.low_rank import dora, lora, merged
+from fdl.nn.adapters.precision import mixed_precision
 from fdl.nn.adapters.quantize import quantize_params, quantized
 from fdl.nn.adapters.tie import tie
 
@@ -15,4 +16,5 @@ __all__ = [
     "quantized",
     "quantize_params",
     "tie",
+    "mixed_precision",
 ]

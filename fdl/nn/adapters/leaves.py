@@ -53,6 +53,11 @@ def narrowed(leaves: Tree, params: Tree, x: Iterable[Any]) -> Tree:
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if wider(leaf) else leaf, leaves)
 
 
+def as_type(tree: Tree, dtype: Any) -> Tree:
+    """Floating-point arrays as this type, all else as it is; inputs of a layer may be anything."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if _is_float(leaf) else leaf, tree)
+
+
 def _own_rank(part: Layer, path: str) -> int:
     """The number of axes that the leaf has in the innermost part that owns it."""
     name, _, rest = path.partition("/")

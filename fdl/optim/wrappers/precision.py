@@ -122,6 +122,12 @@ def round_by_chance(key: jax.Array, x: jax.Array, dtype: Any) -> jax.Array:
     return jnp.where(jax.random.uniform(key, x.shape, x.dtype) * gap < jnp.abs(error), far, near)
 
 
+def keeps_small_steps(opt_state: Any) -> bool:
+    """Whether one of these wrappers has its state in here."""
+    is_kept = lambda node: isinstance(node, MasterState | KahanState | RoundingState)
+    return any(map(is_kept, jax.tree.leaves(opt_state, is_leaf=is_kept)))
+
+
 def _wide(tree: Tree) -> Tree:
     return jax.tree.map(widen, tree)
 
