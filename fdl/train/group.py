@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import NamedSharding
 
 from fdl.compile import compile
@@ -54,7 +55,9 @@ class Group:
     def measured(self, runs: Run) -> list[dict[str, Any]]:
         """What each run gave; they take turns, so that measuring takes the memory of one."""
         in_turn = lambda step, runs: jax.lax.map(lambda run: self.program.measure(run._replace(step=step)), runs)
-        found = compile(over_devices(in_turn, self.devices, (WHOLE, RUNS), RUNS))(runs.step, runs._replace(step=None))
+        given = runs.step, runs._replace(step=None)
+        measure, held, found = _opened(over_devices(in_turn, self.devices, (WHOLE, RUNS), RUNS), *given)
+        found = jax.tree.unflatten(jax.tree.structure(found), compile(measure)(held, jax.tree.leaves(given)))
         rows = {name: jax.device_get(each).tolist() for name, each in found.items()}
         return [{name: each[i] for name, each in rows.items()} for i in range(len(self.places))]
 
@@ -84,9 +87,10 @@ class Group:
 
     def fingerprint(self, batch: Any, *told: Any) -> str:
         """A name for what comes out: of the program, its constants, the values, and what else is told."""
-        traced = jax.jit(self.program.whole).trace(self._one(), batch)
-        arrays = digest([self.values, list(traced.jaxpr.consts)])
-        parts = [traced.lower().as_text(), arrays, json.dumps([self.exact, *told])]
+        given = self._one(), jax.eval_shape(lambda batch: batch, batch)
+        whole, held, _ = _opened(self.program.whole, *given)
+        text = jax.jit(whole).lower(held, jax.tree.leaves(given)).as_text()
+        parts = [text, digest([self.values, held]), json.dumps([self.exact, *told])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     def _one(self) -> dict[str, jax.ShapeDtypeStruct]:
@@ -116,6 +120,15 @@ def grouped(
         arrays = {name: _array(name, _filled(each, near)) for name, each in columns(values).items()}
         groups.append(Group(program_of(experiment, fixed[0], every), arrays, own, exact, near))
     return groups
+
+
+def _opened(f: Callable, *given: Any) -> tuple[Callable, list, Any]:
+    """(g, held, made): f(*given) is g(held, leaves of given), as leaves of a tree like made.
+
+    What f holds, such as examples to measure on, is an argument of g: a compiler takes long over large constants.
+    """
+    closed, made = jax.make_jaxpr(f, return_shape=True)(*given)
+    return lambda held, leaves: jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, held))(*leaves), list(closed.consts), made
 
 
 def _parts(trial: Trial, apart: Sequence[str]) -> tuple[Trial, Trial]:

@@ -71,7 +71,7 @@ def sweep(
     done: dict[int, Trained] = {}
     for budget in budgets:
         groups = grouped(experiment, trials, left, **how)
-        progress.note(f"{len(left)} trials in {len(groups)} programs, to step {budget}")
+        progress.note(f"to step {budget}: trials {len(left)}, programs {len(groups)}")
         for group in groups:
             done |= train(group, budget, trials, done)
             progress.final(done[_best(done, group.places, by, mode)].row)

@@ -42,27 +42,31 @@ def draw_sweep(rows: Sequence[Row], by: str = "loss", mode: str = "min", *, over
 
 
 def _panel(axes: Any, rows: Sequence[Row], name: str, by: str, mode: str) -> None:
-    values = [row[name] for row in rows]
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    x = values if numbers else list(map(str, values))
-    heights, last = [row[by] for row in rows], max(row.get("step", 0) for row in rows)
-    ended = [row.get("step", 0) == last for row in rows]
-    best = {x[i]: heights[i] for i in sorted(range(len(x)), key=lambda i: _size(heights[i], mode), reverse=True)}
+    values, heights = [row[name] for row in rows], [row[by] for row in rows]
+    is_scale = any(isinstance(value, float) for value in values)
+    x = values if is_scale else [_places(values)[str(value)] for value in values]
+    order = sorted(range(len(x)), key=lambda i: heights[i] if mode == "min" else -heights[i])
+    best = {x[i]: heights[i] for i in reversed(order)}
     if len(best) < len(rows):
-        at = sorted(best) if numbers else list(best)
-        axes.plot(at, [best[value] for value in at], color="0.7", linewidth=1, zorder=1)
+        axes.plot(sorted(best), [best[at] for at in sorted(best)], color="0.7", linewidth=1, zorder=1)
+    last = max(row.get("step", 0) for row in rows)
     for is_end, face in ((True, "C0"), (False, "none")):
-        own = [i for i, end in enumerate(ended) if end == is_end]
+        own = [i for i, row in enumerate(rows) if (row.get("step", 0) == last) == is_end]
         axes.scatter([x[i] for i in own], [heights[i] for i in own], 18, facecolors=face, edgecolors="C0", zorder=2)
-    top = min(range(len(x)), key=lambda i: _size(heights[i], mode))
-    axes.scatter([x[top]], [heights[top]], 90, color="C3", marker="*", zorder=3)
-    axes.set_xlabel(name)
-    axes.set_xscale("log" if numbers and _is_wide(values) else "linear") if numbers else None
-    axes.set_yscale("log" if _is_wide(heights) else "linear")
+    axes.scatter([x[order[0]]], [heights[order[0]]], 90, color="C3", marker="*", zorder=3)
+    axes.set(xlabel=name, yscale="log" if _is_wide(heights) else "linear")
+    if is_scale:
+        axes.set_xscale("log" if _is_wide(values) else "linear")
+    else:
+        axes.set_xticks(range(len(best)), _places(values))
 
 
-def _size(height: float, mode: str) -> float:
-    return height if mode == "min" else -height
+def _places(values: Sequence[Any]) -> dict[str, int]:
+    """Where to draw what is no scale, side by side: numbers by size, others as they come."""
+    numbers = all(isinstance(value, int) for value in values)
+    return {
+        str(value): i for i, value in enumerate(sorted(set(values)) if numbers else dict.fromkeys(map(str, values)))
+    }
 
 
 def _differing(rows: Sequence[Row]) -> list[str]:

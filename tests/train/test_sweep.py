@@ -70,10 +70,10 @@ def test_a_trial_is_the_run_by_itself(done, i):
 
 
 def test_what_differs_in_numbers_alone_is_one_program(done):
-    assert done[2].startswith("8 trials in 2 programs, to step 10\n")
+    assert done[2].startswith("to step 10: trials 8, programs 2\n")
     said = io.StringIO()
     swept(TRIALS[:4], steps=1, apart=["peak"], to=said)
-    assert said.getvalue().startswith("4 trials in 2 programs, to step 1\n")
+    assert said.getvalue().startswith("to step 1: trials 4, programs 2\n")
 
 
 def test_metrics_are_means_since_the_last_report():
@@ -176,6 +176,7 @@ def test_the_table_and_the_picture_show_the_best(done):
     assert sum(len(each.get_offsets()) for each in points[:2]) == 8  # the one without a number is left out
     best = min(done[1], key=lambda row: row["error"])
     assert points[-1].get_offsets().tolist() == [[best["peak"], best["error"]]]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["4", "6"]
     with pytest.raises(ValueError, match="nothing to draw: 0 rows have a finite 'wrong', over hidden, peak"):
         train.draw_sweep(rows, by="wrong")
 
