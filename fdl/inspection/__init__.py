@@ -3,6 +3,7 @@
 from fdl.inspection import landscapes
 from fdl.inspection.capture import capture
 from fdl.inspection.codes import binary_codes, distinct_codes, hamming_distances
+from fdl.inspection.dry_run import DryRun, dry_run
 from fdl.inspection.features import (
     Gabor,
     extent,
@@ -15,6 +16,7 @@ from fdl.inspection.features import (
 from fdl.inspection.flops import Flops, flops
 from fdl.inspection.gradients import gradient_norms
 from fdl.inspection.kronecker import kronecker_factors
+from fdl.inspection.memory import peak_bytes
 from fdl.inspection.nonfinite import NonFinite, find_nonfinite
 from fdl.inspection.readout import (
     Readout,
@@ -36,6 +38,9 @@ __all__ = [
     "Row",
     "flops",
     "Flops",
+    "peak_bytes",
+    "dry_run",
+    "DryRun",
     "capture",
     "statistics",
     "Statistics",

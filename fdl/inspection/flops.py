@@ -78,7 +78,7 @@ def _of(eqn) -> Counter:
     name, params = eqn.primitive.name, eqn.params
     if name in SOLVERS:
         return Counter({("primitive", name): _alone(name, eqn), ("unknown", name): 1})
-    inner = [] if name in RULED else [operations(jaxpr) for jaxpr in _jaxprs(params)]
+    inner = [] if name in RULED else [operations(jaxpr) for jaxpr in inner_jaxprs(params)]
     if not inner:
         return Counter({("primitive", name): _alone(name, eqn)})
     found = max(inner, key=_total) if name == "cond" else sum(inner, Counter())
@@ -158,7 +158,7 @@ RULES: dict[str, Callable[[dict, list, tuple], int]] = {
 RULED = {*RULES, *FREE, *REDUCTIONS, *WINDOWS}
 
 
-def _jaxprs(params: dict) -> Iterator[Jaxpr]:
+def inner_jaxprs(params: dict) -> Iterator[Jaxpr]:
     """The functions that a primitive calls."""
     for value in jax.tree.leaves(list(params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr)):
         if isinstance(value, ClosedJaxpr | Jaxpr):

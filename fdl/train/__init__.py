@@ -7,7 +7,9 @@ from fdl.train.golden import GoldenError, check_golden, write_golden
 from fdl.train.history import History
 from fdl.train.loop import NonFiniteError, run
 from fdl.train.microbatch import in_microbatches
+from fdl.train.overfit import Overfit, OverfitError, overfit_batch
 from fdl.train.progress import Progress
+from fdl.train.range_test import RangeTest, draw_range_test, range_test
 from fdl.train.resume import Saving
 from fdl.train.search import (
     Trial,
@@ -24,7 +26,9 @@ from fdl.train.signals import StoppedError
 from fdl.train.skipping import skipping
 from fdl.train.state import TrainState, init_state
 from fdl.train.step import Step, TwoPartLoss, make_train_step
-from fdl.train.sweep import init_sweep, run_of, swept
+from fdl.train.sweep import sweep
+from fdl.train.sweep_report import draw_sweep, sweep_table
+from fdl.train.swept import init_sweep, run_of, swept
 from fdl.train.watchdog import watchdog
 
 __all__ = [
@@ -35,9 +39,18 @@ __all__ = [
     "TwoPartLoss",
     "in_microbatches",
     "run",
+    "sweep",
+    "sweep_table",
+    "draw_sweep",
     "init_sweep",
     "swept",
     "run_of",
+    "range_test",
+    "RangeTest",
+    "draw_range_test",
+    "overfit_batch",
+    "Overfit",
+    "OverfitError",
     "Trial",
     "grid",
     "sample",

@@ -1,7 +1,7 @@
 """The search for hyper-parameters: which trials to make, in which order, and a table of what they gave.
 
-A trial is a dict of hyper-parameters by name; what it means to try one is a function of the caller's.  Many trials of
-one shape run at once in a sweep: `init_sweep(init, optimizer, seeds, **columns(trials))`.
+A trial is a dict of hyper-parameters by name; what it means to try one is a function of the caller's.  Where that is to
+train, `sweep` makes all trials of one program at once.
 """
 
 import itertools
@@ -72,13 +72,11 @@ def search(
     bit, are the same however they came about, if evaluate is a function of its trial.
     Raises ValueError for a trial that is there twice, or a result with the name of a hyper-parameter.
     """
-    names = [_name(trial) for trial in trials]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"the trial {twice[0]} is there more than once")
+    names = names_of(trials)
     done = _read(Path(table)) if table else {}
     rest = [trial for trial, name in zip(trials, names) if name not in done]
     for trial, found in zip(rest, map(evaluate, rest)):
-        done[_name(trial)] = {"trial": trial, "found": _checked(trial, found)}
+        done[_name(trial)] = {"trial": trial, "found": checked(trial, found)}
         if table:
             first = {name: done[name] for name in names if name in done}
             _write(Path(table), list((first | done).values()))
@@ -101,11 +99,16 @@ def successive_halving(
         losses = {}
         for i in left:
             found, states[i] = advance(trials[i], budget, states[i])
-            rows.append(trials[i] | {"budget": budget} | _checked(trials[i], found))
+            rows.append(trials[i] | {"budget": budget} | checked(trials[i], found))
             losses[i] = rows[-1][by]
-        order = sorted(left, key=lambda i: math.inf if math.isnan(losses[i]) else losses[i])
-        left = sorted(order[: max(1, len(left) // eta)])
+        left = survivors(losses, eta)
     return rows
+
+
+def survivors(losses: dict[int, float], eta: int) -> list[int]:
+    """The 1 / eta of the trials with the lowest losses, at least one; NaN is never lower, of equals the earlier is."""
+    order = sorted(losses, key=lambda i: math.inf if math.isnan(losses[i]) else losses[i])
+    return sorted(order[: max(1, len(losses) // eta)])
 
 
 def brackets(most: int, eta: int = 3) -> list[tuple[int, list[int]]]:
@@ -144,11 +147,19 @@ def _require_choices(name: str, choices: Any) -> None:
         raise ValueError(f"{name} must be a sequence of choices, at least one, got {choices!r}")
 
 
+def names_of(trials: Sequence[Trial]) -> list[str]:
+    """What tells the trials apart, as text.  Raises ValueError for one that is there twice."""
+    names = [_name(trial) for trial in trials]
+    if len(set(names)) < len(names):
+        raise ValueError(f"the trial {next(name for name in names if names.count(name) > 1)} is there more than once")
+    return names
+
+
 def _name(trial: Trial) -> str:
     return json.dumps(trial, sort_keys=True)
 
 
-def _checked(trial: Trial, found: dict[str, Any]) -> dict[str, Any]:
+def checked(trial: Trial, found: dict[str, Any]) -> dict[str, Any]:
     """The results as they are read from a table: plain JSON."""
     if both := trial.keys() & found.keys():
         raise ValueError(f"{', '.join(sorted(both))} is the name of a hyper-parameter and of a result")

@@ -82,7 +82,7 @@ def test_the_first_update_sees_step_0():
     [
         lambda: optim.cosine("1e-3", 10),
         lambda: optim.constant(True),
-        lambda: optim.inverse_time(jnp.ones(())),
+        lambda: optim.triangular(0.1, 0.3, 5, shrink=jnp.ones(())),
         lambda: optim.exponential(lambda step: 1.0, 0.9),
     ],
 )

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from fdl.optim.schedules.standard import constant, cosine, linear, progress, require_rates, require_steps, schedule
+from fdl.optim.schedules.standard import (
+    Number,
+    constant,
+    cosine,
+    linear,
+    progress,
+    require_rates,
+    require_steps,
+    schedule,
+)
 from fdl.optim.transform import Schedule, require_constant
 
 
@@ -44,7 +53,7 @@ def product(*schedules: Schedule) -> Schedule:
 
 
 @schedule
-def warmup(schedule: Schedule, steps: int, start: float = 0.0) -> Schedule:
+def warmup(schedule: Schedule, steps: int, start: Number = 0.0) -> Schedule:
     """From start in a straight line to where the schedule begins, which then runs from its own step 0."""
     require_rates(start=start)
     require_steps("steps", steps)
@@ -59,7 +68,7 @@ def warmup(schedule: Schedule, steps: int, start: float = 0.0) -> Schedule:
 
 
 @schedule
-def warmup_cosine(peak: float, steps: int, warmup: int, end: float = 0.0) -> Schedule:
+def warmup_cosine(peak: Number, steps: int, warmup: int, end: Number = 0.0) -> Schedule:
     """From 0 in a straight line to peak at step warmup, then half a cosine that reaches end at step steps."""
     require_steps("warmup", warmup)
     _require_longer(steps, warmup, "warmup")
@@ -68,7 +77,7 @@ def warmup_cosine(peak: float, steps: int, warmup: int, end: float = 0.0) -> Sch
 
 @schedule
 def warmup_stable_decay(
-    peak: float, steps: int, warmup: int, decay: int, end: float = 0.0, *, sqrt: bool = False
+    peak: Number, steps: int, warmup: int, decay: int, end: Number = 0.0, *, sqrt: bool = False
 ) -> Schedule:
     """From 0 to peak at step warmup, constant, and over the last `decay` of all steps down to end: WSD.
 
@@ -84,11 +93,11 @@ def warmup_stable_decay(
 
 @schedule
 def one_cycle(
-    peak: float,
+    peak: Number,
     steps: int,
     warmup: int,
-    start: float | None = None,
-    end: float | None = None,
+    start: Number | None = None,
+    end: Number | None = None,
     *,
     straight: bool = False,
 ) -> Schedule:
@@ -107,7 +116,7 @@ def one_cycle(
 
 
 @schedule
-def warm_restarts(peak: float, steps: int, end: float = 0.0, *, grow: int = 1) -> Schedule:
+def warm_restarts(peak: Number, steps: int, end: Number = 0.0, *, grow: int = 1) -> Schedule:
     """Half cosines from peak to end over and over, the first of this length, each next `grow` times as long: SGDR.
 
     https://arxiv.org/abs/1608.03983
@@ -132,7 +141,7 @@ def warm_restarts(peak: float, steps: int, end: float = 0.0, *, grow: int = 1) -
 
 
 @schedule
-def triangular(low: float, high: float, up: int, down: int | None = None, *, shrink: float = 1.0) -> Schedule:
+def triangular(low: Number, high: Number, up: int, down: int | None = None, *, shrink: float = 1.0) -> Schedule:
     """From low to high in `up` steps and back in `down` (as many unless told), over and over.
 
     Each cycle is `shrink` times as high above low as the one before; 0.5 is torch's triangular2.
@@ -153,7 +162,7 @@ def triangular(low: float, high: float, up: int, down: int | None = None, *, shr
     return value
 
 
-def _sqrt_decay(peak: float, end: float, steps: int) -> Schedule:
+def _sqrt_decay(peak: Number, end: Number, steps: int) -> Schedule:
     require_rates(peak=peak, end=end)
 
     def value(step):

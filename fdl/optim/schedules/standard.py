@@ -4,12 +4,13 @@ The first update sees step 0.  A schedule that ends keeps its last value.  Steps
 floating point last, so that a schedule is as exact after 10^9 steps as float32 can be.
 
 Any other function of the step is a schedule too.  Here are the families; in `phases` what is made of several phases.
+Values may be arrays, as `hyper` makes of what is to be swept; counts of steps are known before tracing.
 """
 
 import bisect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,19 +18,21 @@ import jax.numpy as jnp
 from fdl.optim.transform import Schedule, require_constant
 from fdl.recipe import Function, recipe
 
+Number: TypeAlias = float | jax.Array
+
 schedule = recipe(Function)
 """Decorate a constructor of schedules: what it makes remembers the constructor and its arguments."""
 
 
 @schedule
-def constant(value: float) -> Schedule:
+def constant(value: Number) -> Schedule:
     """The same value at every step."""
-    require_constant("value", value)
+    require_values(value=value)
     return lambda step: jnp.asarray(value, float)
 
 
 @schedule
-def linear(start: float, end: float, steps: int) -> Schedule:
+def linear(start: Number, end: Number, steps: int) -> Schedule:
     """From start to end in a straight line."""
     require_rates(start=start, end=end)
     require_steps("steps", steps)
@@ -37,7 +40,7 @@ def linear(start: float, end: float, steps: int) -> Schedule:
 
 
 @schedule
-def polynomial(start: float, end: float, steps: int, power: float = 1.0) -> Schedule:
+def polynomial(start: Number, end: Number, steps: int, power: Number = 1.0) -> Schedule:
     """From start to end like (1 - step / steps)^power."""
     require_rates(start=start, end=end, power=power)
     require_steps("steps", steps)
@@ -50,7 +53,7 @@ def polynomial(start: float, end: float, steps: int, power: float = 1.0) -> Sche
 
 
 @schedule
-def cosine(peak: float, steps: int, end: float = 0.0) -> Schedule:
+def cosine(peak: Number, steps: int, end: Number = 0.0) -> Schedule:
     """From peak to end along half a cosine.  https://arxiv.org/abs/1608.03983"""
     require_rates(peak=peak, end=end)
     require_steps("steps", steps)
@@ -58,7 +61,7 @@ def cosine(peak: float, steps: int, end: float = 0.0) -> Schedule:
 
 
 @schedule
-def tanh_decay(peak: float, steps: int, end: float = 0.0, *, low: float = -6.0, high: float = 3.0) -> Schedule:
+def tanh_decay(peak: Number, steps: int, end: Number = 0.0, *, low: float = -6.0, high: float = 3.0) -> Schedule:
     """end + (peak - end) (1 - tanh(low + (high - low) step / steps)) / 2: flat, steep, and flat again.
 
     It starts and ends short of peak and end by what tanh misses at low and high.  https://arxiv.org/abs/1806.01593
@@ -71,7 +74,7 @@ def tanh_decay(peak: float, steps: int, end: float = 0.0, *, low: float = -6.0, 
 
 
 @schedule
-def step_decay(start: float, factor: float, every: int) -> Schedule:
+def step_decay(start: Number, factor: Number, every: int) -> Schedule:
     """start, multiplied by factor after every so many steps."""
     require_rates(start=start, factor=factor)
     require_steps("every", every)
@@ -79,7 +82,7 @@ def step_decay(start: float, factor: float, every: int) -> Schedule:
 
 
 @schedule
-def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
+def piecewise(values: Sequence[Number], boundaries: Sequence[int]) -> Schedule:
     """values[0] before step boundaries[0], values[1] from there to boundaries[1], and so on."""
     if len(values) != len(boundaries) + 1:
         raise ValueError(f"{len(boundaries)} boundaries separate {len(boundaries) + 1} values, got {len(values)}")
@@ -92,7 +95,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Schedule:
 
 
 @schedule
-def interpolate(values: Sequence[float], steps: Sequence[int]) -> Schedule:
+def interpolate(values: Sequence[Number], steps: Sequence[int]) -> Schedule:
     """values[i] at steps[i], a straight line from each to the next, constant before the first and after the last."""
     if len(values) != len(steps) or not values:
         raise ValueError(f"each value needs its step, got {len(values)} values and {len(steps)} steps")
@@ -112,7 +115,7 @@ def interpolate(values: Sequence[float], steps: Sequence[int]) -> Schedule:
 
 
 @schedule
-def exponential(start: float, decay: float, every: int = 1) -> Schedule:
+def exponential(start: Number, decay: Number, every: int = 1) -> Schedule:
     """start * decay^(step / every), without end."""
     require_rates(start=start, decay=decay)
     require_steps("every", every)
@@ -120,18 +123,18 @@ def exponential(start: float, decay: float, every: int = 1) -> Schedule:
 
 
 @schedule
-def inverse_time(start: float, tau: float = 1.0, power: float = 1.0) -> Schedule:
+def inverse_time(start: Number, tau: Number = 1.0, power: Number = 1.0) -> Schedule:
     """start / (1 + step / tau)^power: Robbins and Monro's rates for 1/2 < power <= 1.
 
     https://projecteuclid.org/euclid.aoms/1177729586
     """
     require_rates(start=start, power=power)
-    require_constant("tau", tau, math.ulp(0.0))
+    require_values(math.ulp(0.0), tau=tau)
     return lambda step: start * (1 + real(step) / tau) ** -power
 
 
 @schedule
-def inverse_sqrt(peak: float, warmup: int) -> Schedule:
+def inverse_sqrt(peak: Number, warmup: int) -> Schedule:
     """Linear to the peak at step warmup - 1, then like 1 / sqrt(step + 1).  https://arxiv.org/abs/1706.03762, eq. 3"""
     require_rates(peak=peak)
     require_steps("warmup", warmup)
@@ -144,7 +147,7 @@ def inverse_sqrt(peak: float, warmup: int) -> Schedule:
 
 
 @schedule
-def noam(dim: int, warmup: int, factor: float = 1.0) -> Schedule:
+def noam(dim: int, warmup: int, factor: Number = 1.0) -> Schedule:
     """The transformer's: factor * dim^-1/2 * min((step + 1)^-1/2, (step + 1) * warmup^-3/2), by its width.
 
     It is `inverse_sqrt` with the peak factor / sqrt(dim * warmup).  https://arxiv.org/abs/1706.03762, eq. 3
@@ -165,15 +168,23 @@ def real(step: Any) -> jax.Array:
     return jnp.asarray(step, float)
 
 
-def _power(base: float, exponent: jax.Array) -> jax.Array:
-    """base^exponent; the logarithm is taken in double precision, so that long schedules do not drift."""
+def _power(base: Number, exponent: jax.Array) -> jax.Array:
+    """base^exponent; a plain number's logarithm is taken in double precision, so that long schedules do not drift."""
+    if isinstance(base, jax.Array):
+        return base**exponent
     return jnp.exp(exponent * math.log(base)) if base > 0 else jnp.where(exponent > 0, 0.0, 1.0)
 
 
-def require_rates(**values: float) -> None:
-    """Raise TypeError or ValueError unless all are plain numbers >= 0."""
+def require_rates(**values: Number) -> None:
+    """Raise TypeError or ValueError unless all are numbers >= 0, or arrays."""
+    require_values(0.0, **values)
+
+
+def require_values(low: float = -math.inf, /, **values: Number) -> None:
+    """Raise TypeError or ValueError unless all are numbers >= low, or arrays."""
     for name, value in values.items():
-        require_constant(name, value, 0.0)
+        if not isinstance(value, jax.Array):
+            require_constant(name, value, low)
 
 
 def require_steps(name: str, steps: Any) -> None:

@@ -1,8 +1,9 @@
 """Hyper-parameters in the state: to be read, to be set without compiling again, to be swept by vmap."""
 
+import inspect
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -21,28 +22,36 @@ class HyperState(NamedTuple):
 
 
 @transform
-def hyper(optimizer: Transform, /, *names: str) -> Transform:
+def hyper(optimizer: Transform | Callable[..., Transform], /, *names: str) -> Transform:
     """The same optimizer with the arguments of these names moved into its state: hyper(adamw(1e-3), "learning_rate").
 
+    Or what a function makes of numbers, so that they may stand anywhere in it, in a schedule too; its arguments begin
+    at their defaults, and all of them move unless some are named:
+
+        @optim.hyper
+        def optimizer(peak=3e-3, weight_decay=1e-2):
+            return optim.adamw(optim.cosine(peak, steps=1000), weight_decay=weight_decay)
+
     `hyper_values` reads them, `set_hyper` sets them; a vmap over a function that sets them sweeps over them.
-    Raises TypeError for an argument that is a schedule, or that the optimizer must know before tracing.
+    Raises TypeError for an argument that is no number, or that the optimizer must know before tracing.
     """
-    given = {name: _number(optimizer, name) for name in names}
+    is_made = isinstance(optimizer, Transform)
+    make = optimizer.replace if is_made else optimizer
+    given = {name: _number(optimizer, name) for name in names or (() if is_made else _arguments(optimizer))}
     shape = jax.ShapeDtypeStruct((), jnp.float32)
-    for name in names:
+    for name in given:
         try:
-            jax.eval_shape(lambda value, name=name: (optimizer.replace(**{name: value}), value)[1], shape)
-        except TypeError as error:
-            raise TypeError(f"{name!r} of {optimizer!r} cannot live in the state: {error}") from error
+            jax.eval_shape(lambda value, name=name: (make(**{name: value}), value)[1], shape)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name!r} of {_shown(optimizer)} cannot live in the state: {error}") from error
 
     def init(params):
         values = {name: jnp.asarray(number, float) for name, number in given.items()}
-        return HyperState(values, optimizer.replace(**values).init(params))
+        return HyperState(values, make(**values).init(params))
 
     def update(updates, state, params=None, **extras):
         require_state(state, HyperState)
-        made = optimizer.replace(**state.values)
-        updates, own = made.update(updates, state.inner, params, **extras)
+        updates, own = make(**state.values).update(updates, state.inner, params, **extras)
         return updates, HyperState(state.values, own)
 
     return Transform(init, update)
@@ -91,14 +100,31 @@ def _hyper_states(tree: Tree) -> Iterator[HyperState]:
             yield from _hyper_states(node.inner)
 
 
-def _number(optimizer: Transform, name: str) -> Any:
-    """The number that the optimizer was given under this name, or its default."""
-    if optimizer.call is None:
-        raise TypeError(f"{optimizer!r} does not know its constructor; make it in a decorated function")
-    bound = optimizer.call.bound
-    if name not in bound.signature.parameters:
-        raise TypeError(f"{optimizer.call.kind} has no {name!r}; it has {', '.join(bound.signature.parameters)}")
-    value = bound.arguments.get(name, bound.signature.parameters[name].default)
+def _number(optimizer: Transform | Callable[..., Transform], name: str) -> Any:
+    """The number that stands under this name."""
+    held = _arguments(optimizer)
+    if name not in held:
+        kind = optimizer.call.kind if isinstance(optimizer, Transform) and optimizer.call else _shown(optimizer)
+        raise TypeError(f"{kind} has no {name!r}; it has {', '.join(held)}")
+    value = held[name]
     if isinstance(value, jax.Array) or (isinstance(value, numbers.Real) and not isinstance(value, bool)):
         return value
-    raise TypeError(f"{name!r} of {optimizer!r} must be a number to live in the state, got {value!r}")
+    told = "no default" if value is inspect.Parameter.empty else repr(value)
+    hint = "; for a number in a schedule give hyper a function that makes the optimizer" if callable(value) else ""
+    raise TypeError(f"{name!r} of {_shown(optimizer)} must be a number to live in the state, got {told}{hint}")
+
+
+def _arguments(optimizer: Transform | Callable[..., Transform]) -> dict[str, Any]:
+    """The arguments by name, as they were given, or their defaults."""
+    given: dict[str, Any] = {}
+    if not isinstance(optimizer, Transform):
+        signature = inspect.signature(optimizer)
+    elif optimizer.call is None:
+        raise TypeError(f"{optimizer!r} does not know its constructor; make it in a decorated function")
+    else:
+        signature, given = optimizer.call.bound.signature, optimizer.call.bound.arguments
+    return {name: given.get(name, parameter.default) for name, parameter in signature.parameters.items()}
+
+
+def _shown(optimizer: Transform | Callable[..., Transform]) -> str:
+    return repr(optimizer) if isinstance(optimizer, Transform) else getattr(optimizer, "__name__", repr(optimizer))
