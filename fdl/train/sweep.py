@@ -1,6 +1,5 @@
 """A sweep: every trial of an experiment trained, those that share a program together, with one table at the end."""
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +26,19 @@ class Trained(NamedTuple):
     run: Run
     row: dict[str, Any]
     name: str
+
+
+class Inner(Progress):
+    """Of the runs of a group: that they move is shown, while their lines would hold no number of one trial."""
+
+    def __init__(self, outer: Progress):
+        self.live = outer.live
+
+    def final(self, row: Any) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
 
 
 def sweep(
@@ -95,7 +107,9 @@ def _trainer(batches: Any, every: int, directory: Path | None, progress: Progres
             name = f"{budget:08}_{group.fingerprint(batch, every, before[0].name if before else None, *told)}"
             where = {"directory": directory / name, "keep": 1}
         try:
-            runs, _ = fit(group.step(), start, group.near(near), steps=budget, every=every, progress=_silent(), **where)
+            runs, _ = fit(
+                group.step(), start, group.near(near), steps=budget, every=every, progress=Inner(progress), **where
+            )
         except StoppedError as stopped:
             progress.note(str(stopped))
             raise
@@ -139,8 +153,3 @@ def _budgets(trials: Sequence[Trial], steps: int | Sequence[int], mode: str) -> 
     if mode not in ("min", "max"):
         raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
     return budgets
-
-
-def _silent() -> Progress:
-    """For the runs of a group, whose lines would hold no number of one trial."""
-    return Progress(io.StringIO())
