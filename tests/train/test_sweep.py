@@ -194,7 +194,7 @@ def test_bad_input_is_refused_before_anything_is_trained():
             swept(TRIALS, never, steps)
     with pytest.raises(ValueError, match="got 0 trials"):
         swept([], never)
-    with pytest.raises(ValueError, match="mode must be 'min' or 'max', got 'least'"):
+    with pytest.raises(ValueError, match="mode must be 'min' or 'max' and eta at least 2, got 'least' and 3"):
         swept(TRIALS, never, mode="least")
     with pytest.raises(TypeError, match=r"returns \(step, state\) or \(step, state, measure\), got TrainState"):
         swept([{"seed": 0}], never, experiment=lambda **trial: experiment(**trial)[1])
