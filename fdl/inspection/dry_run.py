@@ -40,7 +40,7 @@ def dry_run(step: Step, state: Any, batches: Batches | Callable[[int], Any]) -> 
     """Trace one step and say what it will take: nothing is compiled and no device is used.
 
     The state may be types alone, for a model of any size: jax.eval_shape(lambda: train.init_state(model.init, opt)).
-    Memory is as `peak_bytes` has it, mostly above what a compiled step takes; work as `flops` counts it.
+    Memory is as `peak_bytes` has it, an estimate of what a compiled step takes; work is as `flops` counts it.
     Raises what a first step would, such as errors of shapes that name the layer, and TreeError where the state after
     the step has another form than the one before.
     """

@@ -14,8 +14,8 @@ def peak_bytes(f: Callable, *specs: Any) -> int:
     """The most bytes of arrays that are alive at once in f(*specs), given arrays or `jax.ShapeDtypeStruct`s.
 
     Operations are taken one after the other, in the order of the trace; an argument is alive until its last use, as one
-    that is donated is, and a result until the end.  A compiler fuses operations and orders them anew, so that it mostly
-    takes less; what a single operation needs besides is not known here.
+    that is donated is, and a result until the end.  A compiler fuses operations, orders them anew and gives single ones
+    room to work in, so this is an estimate of what a compiled f takes, not a bound.
 
     >>> peak_bytes(lambda x: jnp.sum(x * 2), jax.ShapeDtypeStruct((1000,), "float32"))
     8000

@@ -1,6 +1,5 @@
 """A sweep: every trial of an experiment trained, those that share a program together, with one table at the end."""
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +28,19 @@ class Trained(NamedTuple):
     name: str
 
 
+class Inner(Progress):
+    """Of the runs of a group: that they move is shown, while their lines would hold no number of one trial."""
+
+    def __init__(self, outer: Progress):
+        self.live = outer.live
+
+    def final(self, row: Any) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+
 def sweep(
     experiment: Experiment,
     trials: Sequence[Trial],
@@ -49,11 +61,11 @@ def sweep(
 
     experiment(**trial) -> (step, state) or (step, state, measure) is what one writes for a single run, and pure.  A row
     is trial | {"step": ..., training metrics} | measure(state): means over the steps since the last multiple of `every`
-    (a tenth of the steps, unless told), and numbers by name, such as the error on held-out examples.
+    (a tenth of the first number of steps, unless told), and numbers by name, such as the error on held-out examples.
 
-    Trials that differ in floats and seeds alone share a program and train together: `swept`, exact or not, split over
-    the devices, all of this process unless given.  Integers, strings and what is named in `apart` make programs of
-    their own.  A run that diverges has NaN in its row and stops no other.
+    Trials that differ in floats and seeds alone, which are given as arrays, share a program and train together: `swept`,
+    exact or not, split over the devices, all of this process unless given.  Integers, strings and what is named in
+    `apart` make programs of their own.  A run that diverges has NaN in its row and stops no other.
 
     steps=[200, 600, 1800] halves successively: the 1 / eta that are best `by` a column, lowest or in mode "max"
     highest, go on to the next number of steps; the row of another says how far it came.
@@ -62,7 +74,7 @@ def sweep(
     trials: the same call again goes on from there and ends with the same rows, whenever it was cut, while what has
     changed is trained anew.  Raises ValueError for trials that are there twice, TypeError where they are no JSON.
     """
-    budgets = _budgets(trials, steps, mode)
+    budgets = _budgets(trials, steps, mode, eta)
     every = every or -(-budgets[0] // 10)
     how = {"apart": apart, "every": every, "exact": exact, "devices": devices or jax.local_devices()}
     directory, progress = Path(directory) if directory else None, progress or Progress()
@@ -84,8 +96,9 @@ def sweep(
 
 def _trainer(batches: Any, every: int, directory: Path | None, progress: Progress) -> Callable[..., dict[int, Trained]]:
     """train(group, budget, trials, done): the trials of a group trained up to this step, from where they are."""
-    batch, near = batches(0), resident(batches)
-    told = (repr(batches), digest(batches.examples)) if isinstance(batches, Batches) else ("", digest(batch))
+    batch, near, told = batches(0), resident(batches), ("",)
+    if directory:
+        told = (repr(batches), digest(batches.examples)) if isinstance(batches, Batches) else ("", digest(batch))
 
     def train(group: Group, budget: int, trials: Sequence[Trial], done: dict[int, Trained]) -> dict[int, Trained]:
         before = [done[place] for place in group.places if place in done]
@@ -95,7 +108,9 @@ def _trainer(batches: Any, every: int, directory: Path | None, progress: Progres
             name = f"{budget:08}_{group.fingerprint(batch, every, before[0].name if before else None, *told)}"
             where = {"directory": directory / name, "keep": 1}
         try:
-            runs, _ = fit(group.step(), start, group.near(near), steps=budget, every=every, progress=_silent(), **where)
+            runs, _ = fit(
+                group.step(), start, group.near(near), steps=budget, every=every, progress=Inner(progress), **where
+            )
         except StoppedError as stopped:
             progress.note(str(stopped))
             raise
@@ -131,16 +146,11 @@ def _require_column(by: str, groups: Sequence[Group], batch: Any) -> None:
             )
 
 
-def _budgets(trials: Sequence[Trial], steps: int | Sequence[int], mode: str) -> list[int]:
+def _budgets(trials: Sequence[Trial], steps: int | Sequence[int], mode: str, eta: int) -> list[int]:
     """The numbers of steps, one after the other, if all that is given can be a sweep."""
     budgets = [steps] if isinstance(steps, int) else list(steps)
     if not names_of(trials) or not budgets or budgets != sorted(set(budgets)) or budgets[0] < 1:
         raise ValueError(f"a sweep has trials, and steps >= 1 that rise, got {len(trials)} trials and steps {steps}")
-    if mode not in ("min", "max"):
-        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    if mode not in ("min", "max") or eta < 2:
+        raise ValueError(f"mode must be 'min' or 'max' and eta at least 2, got {mode!r} and {eta}")
     return budgets
-
-
-def _silent() -> Progress:
-    """For the runs of a group, whose lines would hold no number of one trial."""
-    return Progress(io.StringIO())

@@ -1,4 +1,4 @@
-"""A step seen before it is made: its types are those of the step, its memory a bound on that of the compiled one."""
+"""A step seen before it is made: its types are those of the step, its memory is near that of the compiled one."""
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ def test_a_model_that_no_machine_holds_is_seen_too():
 
 
 @pytest.mark.parametrize("model", [SMALL, nn.serial(nn.flatten, nn.dense(64, 512), nn.tanh, nn.dense(512, 10))])
-def test_memory_bounds_that_of_the_compiled_step_and_not_by_much(model):
+def test_memory_is_near_that_of_the_compiled_step(model):
     step, state = step_of(model), types_of(model)
     compiled = jax.jit(step.pure, donate_argnums=0).lower(state, jax.eval_shape(lambda b: b, BATCHES(0))).compile()
     took = compiled.memory_analysis()

@@ -52,20 +52,17 @@ def cut(folder, reached):
 
 
 def main():
-    """Two lives that are killed, each with one that goes on."""
+    """A life that is killed, one that goes on and is killed, one that comes to its end."""
     folder, chance = Path(tempfile.mkdtemp()), random.Random(0)
     _, events = live(partial(first, folder), None, folder / "log")
     found = json.loads((folder / "first.json").read_text())
-    found |= {"tables": [], "gone on with": [], "kills": 0}
     last = max(i for i, event in enumerate(events) if event.startswith("row "))  # of the sweep that is cut by nothing
-    for i in range(2):
-        own = folder / f"cut_{i}"
-        ended, _ = live(partial(cut, own), chance.randint(last // 3, last), folder / "log")
-        found["kills"] += not ended
-        found["gone on with"].append(len(list(own.glob("*/step_*"))))
-        live(partial(cut, own), None, folder / "log")
-        found["tables"].append((own / "metrics.csv").read_text())
-    print(json.dumps(found))
+    own, kills, held = folder / "cut", 0, []
+    for ends in (chance.randint(last // 3, last // 2), chance.randint(last // 3, last // 2), None):
+        ended, _ = live(partial(cut, own), ends, folder / "log")
+        kills += not ended
+        held.append(len(list(own.glob("*/step_*"))))
+    print(json.dumps(found | {"cut": (own / "metrics.csv").read_text(), "kills": kills, "held": held}))
 
 
 main()
