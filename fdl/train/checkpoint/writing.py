@@ -111,7 +111,7 @@ def write(directory: Path, content: Content, keep: int | Collection[int]) -> Pat
     """Write a checkpoint, and retire old ones."""
     if isinstance(keep, int) and keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}: a run needs a checkpoint to go on from")
-    named = _named(content)
+    named = together(lambda: _named(content))
     try:
         with locked(directory):
             if isinstance(keep, int):
@@ -173,7 +173,9 @@ def _committed(temporary: Path, content: Content, shares: list[dict[str, Any]]) 
         "config_sha256": config_sha256(content.config),
         "environment": manifest.environment(),
     }
-    disk.write(temporary / manifest.NAME, [manifest.encode(whole)])
+    text = manifest.encode(whole)
+    manifest.decode(temporary / manifest.NAME, text)  # what could not be read again is not written
+    disk.write(temporary / manifest.NAME, [text])
     target = folders.free_name(temporary.parent, content.step)
     disk.commit(temporary, target)
     return target.name

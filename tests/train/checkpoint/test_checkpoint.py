@@ -162,6 +162,13 @@ def test_element_types_that_the_file_format_does_not_know_come_back_too(tmp_path
         assert file.get_tensor("params/uint16").tolist() == [[0, 1], [1, 0]]
 
 
+@pytest.mark.parametrize("odd", [np.array(["text"]), np.array(["2026-01-01"], "datetime64[D]")])
+def test_what_could_not_be_read_again_is_not_written(tmp_path, odd):
+    with pytest.raises(checkpoint.CheckpointError, match="'state/odd' is no array"):
+        checkpoint.save(tmp_path, make()._replace(state={"odd": odd}))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_restored_states_can_be_donated(tmp_path):
     from fdl import losses
 
