@@ -9,6 +9,9 @@ FILES = sorted((ROOT / "fdl").rglob("*.py"))
 MODULES = {"importlib", "runpy", "marshal", "shelve", "dill", "cloudpickle", "joblib", "tarfile", "zipfile"}
 CALLS = {"eval", "exec", "__import__", "unpack_archive", "np.load", "numpy.load", "jnp.load", "jax.numpy.load"}
 
+# These import a package of an extra, by a name that stands in them.
+OPTIONAL = {"fdl/train/trackers.py", "fdl/train/checkpoint/orbax.py"}
+
 
 def used(path):
     """The modules that are imported, the names that are called, and what is taken from pickle."""
@@ -27,7 +30,8 @@ def used(path):
 def test_no_way_from_a_file_to_a_callable_and_no_archives():
     for path in FILES:
         found = set(used(path))
-        assert not found & (MODULES | CALLS), path
+        allowed = {"importlib"} if path.relative_to(ROOT).as_posix() in OPTIONAL else set()
+        assert not found & (MODULES | CALLS) - allowed, path
         assert {name for name in found if name.startswith("pickle.")} <= {"pickle.PicklingError"}, path
 
 

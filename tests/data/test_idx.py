@@ -103,9 +103,11 @@ def test_memory_is_bounded_by_what_the_file_declares_and_holds(tmp_path):
     bomb = _write(tmp_path / "bomb.gz", _idx((1000,)) + bytes(64 * 2**20))
     liar = _write(tmp_path / "liar.gz", _idx((2**28,), b"abc"))
     half = _write(tmp_path / "half.gz", _idx((2**28,), bytes(2**21)))
+    plain = _write(tmp_path / "plain", _idx((2**28,), b"abc"))
+    damaged = [(bomb, "byte 1008: .* more bytes"), (liar, "byte 4: "), (half, "byte 4: "), (plain, "byte 4: ")]
     tracemalloc.start()
     try:
-        for path, said in ((bomb, "byte 1008: .* more bytes"), (liar, "byte 4: "), (half, "byte 4: ")):
+        for path, said in damaged:
             with pytest.raises(IdxError, match=said):
                 read_idx(path)
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
