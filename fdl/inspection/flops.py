@@ -146,6 +146,8 @@ RULES: dict[str, Callable[[dict, list, tuple], int]] = {
     "dot_general": _dot_general,
     "conv_general_dilated": _convolution,
     "fdl_contract": _contract,
+    "fdl_pool_take": lambda params, shapes, out: math.prod(shapes[1]) * math.prod(params["window"]),
+    "fdl_pool_put": lambda params, shapes, out: math.prod(shapes[1]) * math.prod(params["window"]),
     "fft": _fourier,
     "cholesky": lambda params, shapes, out: math.prod(out) * out[-1] // 3,
     "triangular_solve": lambda params, shapes, out: math.prod(out) * shapes[0][-1],

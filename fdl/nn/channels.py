@@ -1,8 +1,8 @@
 """Sums over all axes but the last, and their transpose: one value a channel, spread over all other axes.
 
 Biases, scales and batch moments are these two, and so are their gradients.  XLA on a CPU takes such sums at a fifth of
-the speed of memory; a product with ones takes them at full speed.  So the two are a pair of primitives, each the
-transpose of the other, of which every derivative is one of the two again.
+the speed of memory.  So the two are a pair of primitives, each the transpose of the other, of which every derivative
+is one of the two again, and the sum is taken in three stages: see `_sum_on_cpu`.
 """
 
 import math
@@ -14,7 +14,7 @@ from jax.interpreters import ad, batching, mlir
 
 from fdl.tree import widen
 
-MOST_ROWS = 256  # a sum is taken over at most so many rows at once, the partial sums then over the rest
+PARTS, ROWS = 16, 256  # a sum is taken over at most so many parts, then over at most so many rows at once
 
 
 def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
@@ -42,13 +42,24 @@ def _sum(x):
 
 
 def _sum_on_cpu(x):
+    """The parts of x added up row by row, then a product with ones, then the sum of the few rows that are left.
+
+    The first stage is element-wise, so what makes x is computed within it and never written; few enough parts are
+    added by straight code, on all cores.  The product is what keeps XLA from making one slow loop of all.
+    """
     batch, rows, dim = x.shape
     if batch != 1 or rows == 0:
         return _sum(x)
-    wide = widen(x)
-    part = next(n for n in range(min(rows, MOST_ROWS), 0, -1) if rows % n == 0)
-    partial = jnp.ones((1, part), wide.dtype) @ wide.reshape(part, -1)
-    return jnp.sum(partial.reshape(rows // part, dim), axis=0, keepdims=True).astype(x.dtype)
+    parts = _divisor(rows, PARTS)
+    partial = jnp.sum(widen(x).reshape(parts, rows // parts, dim), axis=0)
+    together = _divisor(rows // parts, ROWS)
+    ones = jnp.ones((rows // parts // together, 1, together), partial.dtype)
+    return jnp.sum(ones @ partial.reshape(-1, together, dim), axis=0).astype(x.dtype)
+
+
+def _divisor(number: int, most: int) -> int:
+    """The largest divisor up to this."""
+    return next(n for n in range(min(number, most), 0, -1) if number % n == 0)
 
 
 def _spread(x, *, rows):

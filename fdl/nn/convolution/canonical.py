@@ -13,9 +13,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.nn.pooling.window import pad_space, taps
+from fdl.nn.pooling.cells import interleave, pad_space, taps
+from fdl.nn.pooling.window import positions
 
 MAX_TAPS = 64  # up to so many window positions are summed as shifted products when a group has one channel
+FEW_IN, FEW_OUT = 64, 32  # outputs are few below this, for less than 8 inputs and for more
 CHUNK, CACHE = 16, 8 << 20  # examples at a time once a kernel gradient reads more bytes than this
 
 
@@ -46,19 +48,47 @@ def _slide(x, kernel, padding, stride, dilation, groups):
     if kernel.shape[-2] > 1 or math.prod(window) > MAX_TAPS:
         if min(itertools.chain(*padding)) < 0:
             x, padding = pad_space(x, padding), [(0, 0)] * len(window)
-        return correlate(x, kernel, padding, stride, dilation, groups)
-    seen = taps(_seen(x, kernel.shape[-1], padding), window, stride, dilation)
+        return _beside(x, kernel, padding, stride, dilation, groups)
+    seen = _seen(x, kernel.shape[-1], padding, window, stride, dilation)
     if x.shape[-1] == 1:
-        # A product, whose result is kept: a sum would be computed again in each element-wise use of it.
+        # Many products of one channel by all outputs are one product of matrices, the fastest form.
         return jnp.concatenate(list(seen), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
     weights = kernel.reshape(-1, *(1,) * (x.ndim - 1), kernel.shape[-1])
     return reduce(jnp.add, map(jnp.multiply, seen, weights))
 
 
-def _seen(x, dim, padding):
-    """x padded, each channel repeated for the outputs of its group (a single channel broadcasts by itself)."""
+def _beside(x, kernel, padding, stride, dilation, groups):
+    """Several neighbours along the last axis as the outputs of one wider window, where the outputs are few.
+
+    The window holds zeros, and still Eigen is faster: it fills its registers, and gathers fewer cells for each output.
+    """
+    *window, last, in_dim, out_dim = kernel.shape
+    count = positions(x.shape[1:-1], kernel.shape[:-2], stride, dilation, padding)[-1]
+    most = (FEW_IN if in_dim < 8 else FEW_OUT) // out_dim
+    beside = next((n for n in (4, 2) if n <= most and count % n == 0), 1)
+    if beside == 1 or last < 3 or groups * stride[-1] * dilation[-1] > 1:
+        return correlate(x, kernel, padding, stride, dilation, groups)
+    edges = [(0, 0)] * len(window)
+    shifted = [jnp.pad(kernel, [*edges, (n, beside - 1 - n), (0, 0), (0, 0)]) for n in range(beside)]
+    y = correlate(x, jnp.concatenate(shifted, axis=-1), padding, (*stride[:-1], beside), dilation, groups)
+    return y.reshape(*y.shape[:-2], count, out_dim)
+
+
+def _seen(x, dim, padding, window, stride, dilation):
+    """What each cell of the window sees, each channel repeated for the outputs of its group.
+
+    A single channel broadcasts by itself.  Cells that look everywhere share one padded copy, behind a barrier, without
+    which it is padded again for each; strided ones look at a part of it, and pad that as they go.
+    """
     wide = x if x.shape[-1] in (1, dim) else jnp.repeat(x, dim // x.shape[-1], axis=-1)
-    return lax.optimization_barrier(pad_space(wide, padding))  # else padded again in every product
+    if max(stride) == 1 or not any(itertools.chain(*padding)):
+        yield from taps(lax.optimization_barrier(pad_space(wide, padding)), window, stride, dilation)
+        return
+    counts = positions(x.shape[1:-1], window, stride, dilation, padding)
+    for cell in itertools.product(*map(range, window)):
+        axes = zip(cell, dilation, padding, counts, stride, x.shape[1:-1])
+        edges = [(low - i * d, i * d - low + n * s - size) for i, d, (low, _), n, s, size in axes]
+        yield pad_space(wide, edges)[(slice(None), *(slice(None, None, s) for s in stride))]
 
 
 def _input(kernel, y, form: Form):
@@ -68,7 +98,7 @@ def _input(kernel, y, form: Form):
     kernel = jnp.flip(jnp.moveaxis(kernel, -1, -3).swapaxes(-1, -2), range(len(form.window)))
     kernel = lax.optimization_barrier(kernel.reshape(*form.window, out_dim // groups, groups * in_dim))
     phases = [_phase(kernel, y, form, offset) for offset in itertools.product(*map(range, form.stride))]
-    return _interleave(phases, form)
+    return interleave(phases, form.stride, form.space)
 
 
 def _phase(kernel, y, form: Form, offset):
@@ -87,20 +117,12 @@ def _phase(kernel, y, form: Form, offset):
     return _slide(y, kernel[tuple(cuts)], padding, (1,) * len(cuts), dilation, form.groups)
 
 
-def _interleave(phases, form: Form):
-    rank, x = len(form.space), phases[0]
-    batch, *size, dim = x.shape
-    if len(phases) > 1:
-        x = jnp.stack(phases).reshape(*form.stride, batch, *size, dim)
-        order = [rank, *itertools.chain(*((rank + 1 + a, a) for a in range(rank))), 2 * rank + 1]
-        x = x.transpose(order).reshape(batch, *(n * s for n, s in zip(size, form.stride)), dim)
-    return x[(slice(None), *map(slice, form.space))]
-
-
 def _kernel(x, y, form: Form):
     """The kernel gradient, a few examples at a time when all of them would not stay in the cache."""
     if x.shape[-1] == form.groups > 1 and math.prod(form.window) <= MAX_TAPS:
         return _tap_sums(x, y, form)
+    if _is_pointwise(x, y, form):
+        return _product(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])).reshape(*form.window, x.shape[-1], -1)
     if x.shape[0] % CHUNK or (x.size + y.size) * x.dtype.itemsize < CACHE:
         return _kernel_of_part(x, y, form)
     x, y = (a.reshape(-1, CHUNK, *a.shape[1:]) for a in (x, y))
@@ -108,11 +130,20 @@ def _kernel(x, y, form: Form):
     return lax.scan(lambda total, xy: (total + _kernel_of_part(*xy, form), None), zero, (x, y))[0]
 
 
+def _is_pointwise(x, y, form: Form) -> bool:
+    return math.prod(form.window + form.stride) == form.groups == 1 and x.shape[:-1] == y.shape[:-1]
+
+
+def _product(x, y):
+    """x^T y with the narrower of the two turned first, which XLA on a CPU multiplies fastest (`fdl/nn/linear`)."""
+    if x.shape[1] > y.shape[1]:
+        return _product(y, x).T
+    return lax.optimization_barrier(x.T) @ y
+
+
 def _kernel_of_part(x, y, form: Form):
     """Convolution of x with y over batch and space, channels of x in the place of the batch."""
     batch, *space, in_dim = x.shape
-    if form.window == form.stride == (1,) * len(space) and x.shape[:-1] == y.shape[:-1] and form.groups == 1:
-        return (x.reshape(-1, in_dim).T @ y.reshape(-1, y.shape[-1])).reshape(*form.window, in_dim, -1)
     axes = zip(form.window, form.dilation, y.shape[1:-1], form.stride, space, form.padding)
     padding = [(low, (w - 1) * d + (n - 1) * s + 1 - size - low) for w, d, n, s, size, (low, _) in axes]
     x = jnp.moveaxis(x.reshape(batch, *space, form.groups, in_dim // form.groups), (0, -1), (-1, 0))
@@ -130,7 +161,7 @@ def _tap_sums(x, y, form: Form):
 
     def add(sums, example):
         x, y = example
-        seen = taps(_seen(x[None], y.shape[-1], form.padding), form.window, form.stride, form.dilation)
+        seen = _seen(x[None], y.shape[-1], form.padding, form.window, form.stride, form.dilation)
         return tuple(s + narrow(tap[0] * y) for s, tap in zip(sums, seen)), None
 
     zero = (jnp.zeros_like(narrow(y[0])),) * math.prod(form.window)

@@ -17,6 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float
+from fdl.nn.convolution.call import as_call
 from fdl.nn.convolution.canonical import Form, contract_on_cpu, correlate
 from fdl.nn.convolution.geometry import output_paddings, transposed_space
 from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
@@ -207,4 +208,4 @@ contract_p.def_abstract_eval(_type)
 ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
 batching.primitive_batchers[contract_p] = _batch
 mlir.register_lowering(contract_p, mlir.lower_fun(_contract_by_definition, multiple_results=False))
-mlir.register_lowering(contract_p, mlir.lower_fun(contract_on_cpu, multiple_results=False), platform="cpu")
+mlir.register_lowering(contract_p, as_call(contract_on_cpu), platform="cpu")

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fdl.checks import require_integer, require_shape
-from fdl.nn.pooling.window import Padding, contest, geometry, max_pool, pad_space, rank_of
+from fdl.nn.pooling.cells import pad_space
+from fdl.nn.pooling.window import Padding, contest, geometry, max_pool, rank_of
 
 Size = int | Sequence[int]
 

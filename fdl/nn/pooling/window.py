@@ -1,4 +1,4 @@
-"""Windows that slide over space: their geometry, what they see, and the pools made of it.
+"""Windows that slide over space: their geometry, and the pools made of what they see.
 
 XLA's own pools are differentiated by select-and-scatter, which is slow on a CPU.  Here a pool is a few element-wise
 operations on slices, and so are its derivatives.
@@ -12,9 +12,9 @@ from functools import partial, reduce
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from fdl.checks import ShapeError, describe, require_float
+from fdl.nn.pooling.cells import pad_space, take, taps
 from fdl.tree import widen
 
 MAX_TAPS = 25  # a window of up to so many cells is looked at in one pass
@@ -112,22 +112,6 @@ def positions(space, window, stride, dilation, pads) -> tuple[int, ...]:
     return counts
 
 
-def pad_space(x: jax.Array, pads, value: float = 0.0) -> jax.Array:
-    """Pad the axes of space, or crop them where a number is negative."""
-    if not any(itertools.chain(*pads)):
-        return x
-    return lax.pad(x, jnp.asarray(value, x.dtype), [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)])
-
-
-def taps(x: jax.Array, window, stride, dilation) -> Iterator[jax.Array]:
-    """For each cell of the window, rows first, what it sees at all positions."""
-    spans = [(w - 1) * d for w, d in zip(window, dilation)]
-    sizes = [(n - span - 1) // s * s + 1 for n, span, s in zip(x.shape[1:-1], spans, stride)]
-    for cell in itertools.product(*map(range, window)):
-        slices = [slice(i * d, i * d + n, s) for i, d, n, s in zip(cell, dilation, sizes, stride)]
-        yield x[(slice(None), *slices)]
-
-
 def rank_of(x: jax.Array) -> int:
     """The number of axes of space.  Raises ShapeError, DtypeError where x is no (batch, *space, dim) of floats."""
     require_float(x)
@@ -185,8 +169,7 @@ def _largest_jvp(window, stride, primals, tangents):
         (dx,), inner = tangents, inner_axes(window)
         won = jnp.expand_dims(winner, inner) == _cell_numbers(window)
         return y, jnp.sum(jnp.where(won, tiles(dx, window), 0), inner)
-    seen = taps(tangents[0], window, stride, (1,) * len(window))
-    return y, sum(jnp.where(winner == cell, tap, 0) for cell, tap in enumerate(seen))
+    return y, take(tangents[0], winner, window, stride)
 
 
 def contest(x, window, stride):

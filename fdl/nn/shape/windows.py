@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from fdl.checks import ShapeError, require_float, require_shape
 from fdl.nn.layer import Layer, layer, pure
-from fdl.nn.pooling.window import Padding, pad_space, padding_pairs, per_axis, positions, taps
+from fdl.nn.pooling.cells import pad_space, taps
+from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
 from fdl.tree import widen
 
 Size = int | Sequence[int]

@@ -25,6 +25,8 @@ CASES = [
     ((6, 7), (2, 3), 2, 4, {"groups": 2, "stride": (2, 3), "dilation": 2, "padding": ((3, 0), (1, 2))}),
     ((2, 3), (3, 5), 2, 2, {"stride": 3, "padding": [(2, 0), (2, 0)]}),
     ((4, 3, 5), (2, 3, 2), 2, 2, {"stride": (1, 2, 2)}),
+    ((5, 8), (2, 3), 9, 3, {"stride": (2, 1)}),  # four neighbours at once
+    ((4, 6), (3, 5), 2, 20, {"padding": 2}),  # two
 ]
 NAMES = [f"{s}-{w}-{i}-{o}-{options}" for s, w, i, o, options in CASES]
 every_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
@@ -131,7 +133,7 @@ def test_derivatives_are_canonical_convolutions():
     layouts = [
         line.split("dim_numbers = ")[1].split(",  window")[0] for line in program.splitlines() if "convol" in line
     ]
-    assert len(layouts) > 6
+    assert len(layouts) > 5  # equal ones share a function
     assert all("[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]" in layout for layout in layouts)
     assert "lhs_dilate = [2" not in program
 
