@@ -244,11 +244,11 @@ ROW = Row(
     run=run,
     budget=1500,
     draw=draw,
-    note="Of the paper's recipe pre-training keeps all but the length: 20 epochs a layer instead of 50, which it has on "
-    "a GPU. Backpropagation is gradient descent with momentum 0.9 and a rate from 0.1 along a cosine to 0, 60 epochs. On "
-    "the last 10,000 training images, after 50 epochs a layer, that came to 1.23 % wrong, a rate of 0.03 to 1.29 and "
-    "one of 0.01 to 1.43; after 20 epochs a layer to 1.28, 1.34 and 1.54. With 10 epochs a layer and 30 of "
-    "backpropagation 1.48 % of the test digits were wrong. Persistent contrastive divergence takes 60 epochs (200 on a "
-    "GPU) with 100 chains, its rate falling from 0.05 to 0 in a straight line. Pixels are tossed anew at each visit, "
-    "those of the test digits once.",
+    note="Of the paper's recipe pre-training keeps all but the length: 20 epochs a layer instead of 50, which it has "
+    "on a GPU. Backpropagation is gradient descent with momentum 0.9 and a rate from 0.1 along a cosine to 0, 60 "
+    "epochs. On the last 10,000 training images, after 50 epochs a layer, that came to 1.23 % wrong, a rate of "
+    "0.03 to 1.29 and one of 0.01 to 1.43; after 20 epochs a layer to 1.28, 1.34 and 1.54. With 10 epochs a layer "
+    "and 30 of backpropagation 1.48 % of the test digits were wrong. Persistent contrastive divergence takes 60 "
+    "epochs (200 on a GPU) with 100 chains, its rate falling from 0.05 to 0 in a straight line. Pixels are tossed "
+    "anew at each visit, those of the test digits once.",
 )

@@ -13,7 +13,7 @@ from fdl.train.group import Group, grouped
 from fdl.train.history import History
 from fdl.train.program import Experiment, Run
 from fdl.train.progress import Progress
-from fdl.train.resume import resident
+from fdl.train.resume import Saving, resident
 from fdl.train.rows import write_rows
 from fdl.train.search import Trial, checked, names_of, survivors
 from fdl.train.signals import StoppedError
@@ -63,9 +63,9 @@ def sweep(
     is trial | {"step": ..., training metrics} | measure(state): means over the steps since the last multiple of `every`
     (a tenth of the first number of steps, unless told), and numbers by name, such as the error on held-out examples.
 
-    Trials that differ in floats and seeds alone, which are given as arrays, share a program and train together: `swept`,
-    exact or not, split over the devices, all of this process unless given.  Integers, strings and what is named in
-    `apart` make programs of their own.  A run that diverges has NaN in its row and stops no other.
+    Trials that differ in floats and seeds alone, which are given as arrays, share a program and train together:
+    `swept`, exact or not, split over the devices, all of this process unless given.  Integers, strings and what is
+    named in `apart` make programs of their own.  A run that diverges has NaN in its row and stops no other.
 
     steps=[200, 600, 1800] halves successively: the 1 / eta that are best `by` a column, lowest or in mode "max"
     highest, go on to the next number of steps; the row of another says how far it came.
@@ -106,7 +106,7 @@ def _trainer(batches: Any, every: int, directory: Path | None, progress: Progres
         name, where = "", {}
         if directory:
             name = f"{budget:08}_{group.fingerprint(batch, every, before[0].name if before else None, *told)}"
-            where = {"directory": directory / name, "keep": 1}
+            where = {"directory": directory / name, "saving": Saving(keep=1)}
         try:
             runs, _ = fit(
                 group.step(), start, group.near(near), steps=budget, every=every, progress=Inner(progress), **where
