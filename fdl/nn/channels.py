@@ -15,6 +15,7 @@ from jax.interpreters import ad, batching, mlir
 from fdl.tree import widen
 
 PARTS, ROWS = 16, 256  # a sum is taken over at most so many parts, then over at most so many rows at once
+SHARED = 512 << 10  # bytes; what XLA writes in one loop it gives to more than one core only from here on
 
 
 def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
@@ -45,12 +46,12 @@ def _sum_on_cpu(x):
     """The parts of x added up row by row, then a product with ones, then the sum of the few rows that are left.
 
     The first stage is element-wise, so what makes x is computed within it and never written; few enough parts are
-    added by straight code, on all cores.  The product is what keeps XLA from making one slow loop of all.
+    added by straight code, and leave enough for all cores.  The product keeps XLA from making one slow loop of all.
     """
     batch, rows, dim = x.shape
     if batch != 1 or rows == 0:
         return _sum(x)
-    parts = _divisor(rows, PARTS)
+    parts = _divisor(rows, min(max(x.nbytes // SHARED, 4), PARTS))
     partial = jnp.sum(widen(x).reshape(parts, rows // parts, dim), axis=0)
     together = _divisor(rows // parts, ROWS)
     ones = jnp.ones((rows // parts // together, 1, together), partial.dtype)

@@ -123,11 +123,20 @@ def _kernel(x, y, form: Form):
         return _tap_sums(x, y, form)
     if _is_pointwise(x, y, form):
         return _product(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1])).reshape(*form.window, x.shape[-1], -1)
+    if max(form.stride) == form.groups == 1 and y.shape[-1] < x.shape[-1]:
+        return _turned(x, y, form)
     if x.shape[0] % CHUNK or (x.size + y.size) * x.dtype.itemsize < CACHE:
         return _kernel_of_part(x, y, form)
     x, y = (a.reshape(-1, CHUNK, *a.shape[1:]) for a in (x, y))
     zero = jnp.zeros((*form.window, x.shape[-1] // form.groups, y.shape[-1]), x.dtype)
     return lax.scan(lambda total, xy: (total + _kernel_of_part(*xy, form), None), zero, (x, y))[0]
+
+
+def _turned(x, y, form: Form):
+    """The same sum with x and y in each other's place, so that cells are gathered of the one with fewer channels."""
+    back = tuple(((w - 1) * d - low, 0) for w, d, (low, _) in zip(form.window, form.dilation, form.padding))
+    kernel = _kernel(y, x, form._replace(space=y.shape[1:-1], padding=back))
+    return jnp.flip(kernel, range(len(form.window))).swapaxes(-1, -2)
 
 
 def _is_pointwise(x, y, form: Form) -> bool:

@@ -12,7 +12,7 @@ CHANNELS = 4
 
 @nn.layer
 def residual(depth):
-    """Blocks whose sum every later block would compute again, if it were melted into it."""
+    """Blocks whose sum every later block would compute again if it were melted into it."""
     return nn.wire(lambda x, parts: _chain(x, parts), parts=[nn.depthwise_conv(CHANNELS, 3) for _ in range(depth)])
 
 
@@ -22,13 +22,6 @@ def _chain(x, parts):
     return x
 
 
-@nn.layer
-def separable(depth):
-    """Depthwise sums, each read by the two sums and the slope of a batch norm."""
-    parts = [part for _ in range(depth) for part in (nn.depthwise_conv(CHANNELS, 3), nn.batch_norm(CHANNELS), nn.relu)]
-    return nn.serial(*parts)
-
-
 def operations(model):
     """Floating-point operations of one gradient, as XLA counts them in the program it made."""
     params, state = model.init(jax.random.key(0))
@@ -36,13 +29,12 @@ def operations(model):
     return compile(jax.grad(loss)).lower(params, jnp.ones((4, 8, 8, CHANNELS))).compile().cost_analysis()["flops"]
 
 
-@pytest.mark.parametrize("net", [residual, separable])
-def test_operations_grow_with_depth_and_not_faster(net):
-    two, four, six = (operations(net(depth)) for depth in (2, 4, 6))
+def test_operations_grow_with_depth_and_not_faster():
+    two, four, six = (operations(residual(depth)) for depth in (2, 4, 6))
     assert six - four == pytest.approx(four - two, rel=0.05)
 
 
 def test_a_depthwise_sum_is_computed_once_in_front_of_a_batch_norm():
     alone = operations(nn.serial(nn.depthwise_conv(CHANNELS, 3)))
     followed = operations(nn.serial(nn.depthwise_conv(CHANNELS, 3), nn.batch_norm(CHANNELS)))
-    assert followed - alone < 40 * 4 * 8 * 8 * CHANNELS  # about 30 a value for the norm itself, 17 for each sum of nine
+    assert followed - alone < 40 * 4 * 8 * 8 * CHANNELS  # the norm takes 34 a value, a sum of nine 17

@@ -27,6 +27,13 @@ CASES = [
     ((4, 3, 5), (2, 3, 2), 2, 2, {"stride": (1, 2, 2)}),
     ((5, 8), (2, 3), 9, 3, {"stride": (2, 1)}),  # four neighbours at once
     ((4, 6), (3, 5), 2, 20, {"padding": 2}),  # two
+    (
+        (6, 7),
+        (3, 2),
+        4,
+        2,
+        {"dilation": (1, 2), "padding": [(3, 0), (1, 2)]},
+    ),  # the kernel's gradient with x and y turned
 ]
 NAMES = [f"{s}-{w}-{i}-{o}-{options}" for s, w, i, o, options in CASES]
 every_case = pytest.mark.parametrize("case", CASES, ids=NAMES)
