@@ -63,9 +63,9 @@ def sweep(
     is trial | {"step": ..., training metrics} | measure(state): means over the steps since the last multiple of `every`
     (a tenth of the first number of steps, unless told), and numbers by name, such as the error on held-out examples.
 
-    Trials that differ in floats and seeds alone share a program and train together: these are given as arrays, the step
-    is `swept`, exact or not, and split over the devices, all of this process unless given.  Integers, strings and what
-    is named in `apart` make programs of their own.  A run that diverges has NaN in its row and stops no other.
+    Trials that differ in floats and seeds alone, which are given as arrays, share a program and train together:
+    `swept`, exact or not, split over the devices, all of this process unless given.  Integers, strings and what is
+    named in `apart` make programs of their own.  A run that diverges has NaN in its row and stops no other.
 
     steps=[200, 600, 1800] halves successively: the 1 / eta that are best `by` a column, lowest or in mode "max"
     highest, go on to the next number of steps; the row of another says how far it came.
