@@ -7,7 +7,7 @@ from typing import Any
 from fdl.train.history import History
 from fdl.train.rows import Row, columns
 
-WIDE = 30.0  # from this factor on between the largest and the smallest, an axis is logarithmic
+WIDE = 10.0  # from this factor on between the largest and the smallest, an axis is logarithmic
 
 
 def sweep_table(rows: Sequence[Row], by: str = "loss", mode: str = "min") -> str:
