@@ -13,11 +13,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from fdl.nn.convolution.eigen import neighbours, shaped
 from fdl.nn.pooling.cells import interleave, pad_space, taps
 from fdl.nn.pooling.window import positions
 
 MAX_TAPS = 64  # up to so many window positions are summed as shifted products when a group has one channel
-FEW_IN, FEW_OUT = 64, 32  # outputs are few below this, for less than 8 inputs and for more
 CHUNK, CACHE = 16, 8 << 20  # examples at a time once a kernel gradient reads more bytes than this
 
 
@@ -45,33 +45,16 @@ def contract_on_cpu(first, second, *, leave, form):
 def _slide(x, kernel, padding, stride, dilation, groups):
     """Canonical convolution; with one channel per group, shifted products."""
     window = kernel.shape[:-2]
-    if kernel.shape[-2] > 1 or math.prod(window) > MAX_TAPS:
+    if kernel.shape[-2] > 1 or math.prod(window) > MAX_TAPS or neighbours(x, kernel, padding, stride, dilation) > 1:
         if min(itertools.chain(*padding)) < 0:
             x, padding = pad_space(x, padding), [(0, 0)] * len(window)
-        return _beside(x, kernel, padding, stride, dilation, groups)
+        return shaped(x, kernel, padding, stride, dilation, groups)
     seen = _seen(x, kernel.shape[-1], padding, window, stride, dilation)
     if x.shape[-1] == 1:
         # Many products of one channel by all outputs are one product of matrices, the fastest form.
         return jnp.concatenate(list(seen), axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
     weights = kernel.reshape(-1, *(1,) * (x.ndim - 1), kernel.shape[-1])
     return reduce(jnp.add, map(jnp.multiply, seen, weights))
-
-
-def _beside(x, kernel, padding, stride, dilation, groups):
-    """Several neighbours along the last axis as the outputs of one wider window, where the outputs are few.
-
-    The window holds zeros, and still Eigen is faster: it fills its registers, and gathers fewer cells for each output.
-    """
-    *window, last, in_dim, out_dim = kernel.shape
-    count = positions(x.shape[1:-1], kernel.shape[:-2], stride, dilation, padding)[-1]
-    most = (FEW_IN if in_dim < 8 else FEW_OUT) // out_dim
-    beside = next((n for n in (4, 2) if n <= most and count % n == 0), 1)
-    if beside == 1 or last < 3 or groups * stride[-1] * dilation[-1] > 1:
-        return correlate(x, kernel, padding, stride, dilation, groups)
-    edges = [(0, 0)] * len(window)
-    shifted = [jnp.pad(kernel, [*edges, (n, beside - 1 - n), (0, 0), (0, 0)]) for n in range(beside)]
-    y = correlate(x, jnp.concatenate(shifted, axis=-1), padding, (*stride[:-1], beside), dilation, groups)
-    return y.reshape(*y.shape[:-2], count, out_dim)
 
 
 def _seen(x, dim, padding, window, stride, dilation):
@@ -176,12 +159,3 @@ def _tap_sums(x, y, form: Form):
     zero = (jnp.zeros_like(narrow(y[0])),) * math.prod(form.window)
     sums, _ = lax.scan(add, zero, (x, y))
     return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
-
-
-def correlate(x, kernel, padding, stride, dilation, groups):
-    """The convolution of JAX, with channels last."""
-    letters = "DHW"[-len(stride) :]
-    layout = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
-    return lax.conv_general_dilated(
-        x, kernel, stride, padding, rhs_dilation=dilation, dimension_numbers=layout, feature_group_count=groups
-    )

@@ -18,7 +18,8 @@ from jax.interpreters import ad, batching, mlir
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float
 from fdl.nn.convolution.call import as_call
-from fdl.nn.convolution.canonical import Form, contract_on_cpu, correlate
+from fdl.nn.convolution.canonical import Form, contract_on_cpu
+from fdl.nn.convolution.eigen import correlate
 from fdl.nn.convolution.geometry import output_paddings, transposed_space
 from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
 

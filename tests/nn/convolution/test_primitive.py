@@ -26,7 +26,9 @@ CASES = [
     ((2, 3), (3, 5), 2, 2, {"stride": 3, "padding": [(2, 0), (2, 0)]}),
     ((4, 3, 5), (2, 3, 2), 2, 2, {"stride": (1, 2, 2)}),
     ((5, 8), (2, 3), 9, 3, {"stride": (2, 1)}),  # four neighbours at once
-    ((4, 6), (3, 5), 2, 20, {"padding": 2}),  # two
+    ((4, 6), (3, 5), 2, 40, {"padding": 2}),  # two, and rows apart
+    ((12,), (5,), 1, 3, {"padding": [(1, 3)]}),  # four, folded
+    ((7, 8), (5, 3), 8, 9, {"padding": "valid", "dilation": (1, 2)}),  # the gradient of the input with rows apart
     (
         (6, 7),
         (3, 2),
