@@ -15,6 +15,7 @@ from jax.interpreters import ad, batching, mlir
 from fdl.tree import widen
 
 MOST_ROWS = 256  # a sum is taken over at most so many rows at once, the partial sums then over the rest
+MOST_PARTS = 16  # up to so many partial sums are one product with the rows as they lie
 
 
 def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
@@ -24,7 +25,10 @@ def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def channel_sum(x: jax.Array) -> jax.Array:
-    """The sum over all axes but the last, in float32 at least inside.  (..., dim) -> (dim,)"""
+    """The sum over all axes but the last, in float32 at least inside.  (..., dim) -> (dim,)
+
+    Infinite values may make it NaN.
+    """
     return sum_p.bind(x.reshape(1, math.prod(x.shape[:-1]), x.shape[-1]))[0]
 
 
@@ -47,8 +51,11 @@ def _sum_on_cpu(x):
         return _sum(x)
     wide = widen(x)
     part = next(n for n in range(min(rows, MOST_ROWS), 0, -1) if rows % n == 0)
-    partial = jnp.ones((1, part), wide.dtype) @ wide.reshape(part, -1)
-    return jnp.sum(partial.reshape(rows // part, dim), axis=0, keepdims=True).astype(x.dtype)
+    if rows // part <= MOST_PARTS:  # products of a layer read the same array; for another shape XLA makes it again
+        partial = jnp.repeat(jnp.eye(rows // part, dtype=wide.dtype), part, axis=1) @ wide[0]
+    else:
+        partial = (jnp.ones((1, part), wide.dtype) @ wide.reshape(part, -1)).reshape(rows // part, dim)
+    return jnp.sum(partial, axis=0, keepdims=True).astype(x.dtype)
 
 
 def _spread(x, *, rows):
