@@ -25,7 +25,10 @@ def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def channel_sum(x: jax.Array) -> jax.Array:
-    """The sum over all axes but the last, in float32 at least inside.  (..., dim) -> (dim,)"""
+    """The sum over all axes but the last, in float32 at least inside.  (..., dim) -> (dim,)
+
+    Infinite values may make it NaN.
+    """
     return sum_p.bind(x.reshape(1, math.prod(x.shape[:-1]), x.shape[-1]))[0]
 
 
@@ -43,19 +46,28 @@ def _sum(x):
 
 
 def _sum_on_cpu(x):
-    """The parts of x added up row by row, then a product with ones, then the sum of the few rows that are left.
+    """Partial sums of up to 256 rows as a product, then the sum of these; of long arrays, such as images, see below."""
+    batch, rows, dim = x.shape
+    if batch != 1 or rows == 0:
+        return _sum(x)
+    wide, part = widen(x), _divisor(rows, ROWS)
+    if rows // part <= PARTS:  # products of a layer read the same array; for another shape XLA makes it again
+        partial = jnp.repeat(jnp.eye(rows // part, dtype=wide.dtype), part, axis=1) @ wide[0]
+    else:
+        partial = _sum_of_parts(wide, _divisor(rows, min(max(x.nbytes // SHARED, 4), PARTS)))
+    return jnp.sum(partial, axis=0, keepdims=True).astype(x.dtype)
+
+
+def _sum_of_parts(x, parts):
+    """The parts of x added up row by row, then a product with ones.  (1, rows, dim) -> (few rows, dim)
 
     The first stage is element-wise, so what makes x is computed within it and never written; few enough parts are
     added by straight code, and leave enough for all cores.  The product keeps XLA from making one slow loop of all.
     """
-    batch, rows, dim = x.shape
-    if batch != 1 or rows == 0:
-        return _sum(x)
-    parts = _divisor(rows, min(max(x.nbytes // SHARED, 4), PARTS))
-    partial = jnp.sum(widen(x).reshape(parts, rows // parts, dim), axis=0)
-    together = _divisor(rows // parts, ROWS)
-    ones = jnp.ones((rows // parts // together, 1, together), partial.dtype)
-    return jnp.sum(ones @ partial.reshape(-1, together, dim), axis=0).astype(x.dtype)
+    rows, dim = x.shape[1] // parts, x.shape[2]
+    partial = jnp.sum(x.reshape(parts, rows, dim), axis=0)
+    together = _divisor(rows, ROWS)
+    return (jnp.ones((rows // together, 1, together), x.dtype) @ partial.reshape(-1, together, dim))[:, 0]
 
 
 def _divisor(number: int, most: int) -> int:

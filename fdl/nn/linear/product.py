@@ -33,7 +33,7 @@ def _times(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _times_jvp(primals, tangents):
-    """The gradient of the kernel, x^T g, with the narrower of the two turned, where rows outnumber its columns."""
+    """The gradients: of x with the kernel turned once, of the kernel, x^T g, with the narrower of the two turned."""
     (x, kernel), (dx, dkernel) = primals, tangents
 
     def by_kernel(dkernel):
@@ -45,7 +45,7 @@ def _times_jvp(primals, tangents):
         return x @ dkernel
 
     y = x @ kernel
-    return y, _sum(y, (dx, lambda dx: dx @ kernel), (dkernel, by_kernel))
+    return y, _sum(y, (dx, lambda dx: _with_turned(dx, kernel)), (dkernel, by_kernel))
 
 
 @jax.custom_jvp
@@ -60,14 +60,15 @@ def recur(h: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _recur_jvp(primals, tangents):
     (h, kernel), (dh, dkernel) = primals, tangents
-
-    def by_h(dh):
-        if not on_cpu():
-            return dh @ kernel
-        return lax.dot_general(dh, lax.optimization_barrier(kernel.T), (((1,), (1,)), ((), ())))
-
     y = h @ kernel
-    return y, _sum(y, (dh, by_h), (dkernel, lambda dkernel: h @ dkernel))
+    return y, _sum(y, (dh, lambda dh: _with_turned(dh, kernel)), (dkernel, lambda dkernel: h @ dkernel))
+
+
+def _with_turned(dx: jax.Array, kernel: jax.Array) -> jax.Array:
+    """dx @ kernel, whose transpose is a plain product with an array that holds kernel^T."""
+    if not on_cpu():
+        return dx @ kernel
+    return lax.dot_general(dx, lax.optimization_barrier(kernel.T), (((1,), (1,)), ((), ())))
 
 
 def _sum(like: jax.Array, *terms: tuple[Any, Callable]) -> jax.Array:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from fdl.checks import require_shape
 from fdl.nn.channels import per_channel
@@ -23,6 +24,7 @@ from fdl.recipe import recipe
 from fdl.tree import require_like, widen
 
 Carry: TypeAlias = dict[str, Any]
+KEPT = "recurrent_sums"  # the name of what `unroll` keeps of each step for its backward pass
 
 
 @jax.tree_util.register_static
@@ -91,7 +93,15 @@ def project_gates(gates: int) -> Callable[[Params, jax.Array], tuple[jax.Array, 
 def add_gates(z: tuple[jax.Array, ...], product: jax.Array, bias: jax.Array) -> list[jax.Array]:
     """What comes from the input, from the carry, and the bias, gate by gate, in float32 at least."""
     products, biases = jnp.split(product, len(z), -1), jnp.split(bias, len(z))
-    return [widen(a) + widen(b) + per_channel(widen(bias), b) for a, b, bias in zip(z, products, biases)]
+    return [kept(widen(a) + widen(b) + per_channel(widen(bias), b)) for a, b, bias in zip(z, products, biases)]
+
+
+def kept(sums: jax.Array) -> jax.Array:
+    """The same; what is behind it is not computed again in the backward pass of `unroll`.
+
+    Name so what the products of a step end in: the rest of the step is cheap, and the products are not.
+    """
+    return checkpoint_name(sums, KEPT)
 
 
 def fit(carry: Carry | None, start: Carry) -> Carry:

@@ -8,7 +8,7 @@ from fdl.nn.activations import tanh
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal
 from fdl.nn.linear import dense
 from fdl.nn.linear.product import recur
-from fdl.nn.recurrent.cell import Cell, cell, make_cell, require_sizes
+from fdl.nn.recurrent.cell import Cell, cell, kept, make_cell, require_sizes
 from fdl.tree import widen
 
 
@@ -31,7 +31,7 @@ def elman(
         return {"recurrent": {"kernel": recurrent_init(key, (dim, dim))}}
 
     def step(params, carry, z):
-        h = activation(widen(z + recur(carry["h"].astype(z.dtype), params["recurrent"]["kernel"])))
+        h = activation(kept(widen(z + recur(carry["h"].astype(z.dtype), params["recurrent"]["kernel"]))))
         return {"h": h}, h.astype(z.dtype)
 
     return make_cell(dense(in_dim, dim, kernel_init=kernel_init), init, step, shape=(in_dim,), carries={"h": dim})

@@ -8,7 +8,17 @@ from fdl.nn.channels import per_channel
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal
 from fdl.nn.linear import dense
 from fdl.nn.linear.product import recur
-from fdl.nn.recurrent.cell import Cell, add_gates, cell, gatewise, make_cell, project_gates, require_sizes, type_of
+from fdl.nn.recurrent.cell import (
+    Cell,
+    add_gates,
+    cell,
+    gatewise,
+    kept,
+    make_cell,
+    project_gates,
+    require_sizes,
+    type_of,
+)
 from fdl.tree import widen
 
 
@@ -41,7 +51,7 @@ def gru(
         reset, update = map(sigmoid, add_gates(z[:2], product[:, : 2 * dim], bias[: 2 * dim]))
         if reset_after:
             inner = widen(product[:, 2 * dim :])
-            inner = reset * (inner + per_channel(widen(params["recurrent"]["bias"]), inner))
+            inner = reset * kept(inner + per_channel(widen(params["recurrent"]["bias"]), inner))
         else:
             inner = times(reset * h, kernel[:, 2 * dim :])
         [candidate] = add_gates(z[2:], inner, bias[2 * dim :])

@@ -18,6 +18,7 @@ from fdl.nn.recurrent.cell import (
     cell,
     gate_constants,
     gatewise,
+    kept,
     make_cell,
     project_gates,
     require_sizes,
@@ -108,7 +109,7 @@ def conv_lstm(
 
     def step(params, carry, z):
         z = z + convolve(carry["h"].astype(z.dtype), params["recurrent"]["kernel"])
-        h, c = _remember(params.get("peephole", {}), carry["c"], jnp.split(widen(z), 4, -1), True)
+        h, c = _remember(params.get("peephole", {}), carry["c"], jnp.split(kept(widen(z)), 4, -1), True)
         return {"h": h, "c": c}, h.astype(z.dtype)
 
     return make_cell(affine, init, step, shape=shape, carries={"h": dim, "c": dim}, project=project)

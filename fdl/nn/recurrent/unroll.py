@@ -9,7 +9,7 @@ from jax import lax
 
 from fdl.checks import DtypeError, describe, require_integer, require_shape
 from fdl.nn.layer import Layer, Params, layer
-from fdl.nn.recurrent.cell import Carry, Cell, fit, type_of
+from fdl.nn.recurrent.cell import KEPT, Carry, Cell, fit, type_of
 
 
 @layer
@@ -64,8 +64,9 @@ def _run(
     start = cell.start((x.shape[0], *x.shape[2:-1]), type_of(z))
     params, start, first = _vary_alike((params, start, fit(before, start)), (z, valid, begins))
 
-    # The backward pass computes a step again from its carry: that is faster than to keep every gate and read it back.
-    @partial(jax.checkpoint, prevent_cse=False)
+    # The backward pass computes a step again from its carry and the sums of its gates: no product is taken twice, and
+    # to keep every gate and read it back is slower.
+    @partial(jax.checkpoint, prevent_cse=False, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
     def body(carry, now):
         z, valid, begins = now
         kept = carry if begins is None else _where(begins, start, carry)

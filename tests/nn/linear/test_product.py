@@ -41,8 +41,9 @@ def test_the_gradient_of_a_narrow_kernel_turns_the_narrow_array():
     assert "f32[4,32] = dot_general" in program
 
 
-def test_a_recurrent_gradient_turns_its_kernel_and_multiplies_plainly():
-    program = str(jax.make_jaxpr(jax.grad(of(recur)))(jnp.ones((2, 3)), jnp.ones((3, 5))))
+@pytest.mark.parametrize("product", [times, recur])
+def test_the_gradient_of_the_input_turns_the_kernel_and_multiplies_plainly(product):
+    program = str(jax.make_jaxpr(jax.grad(of(product)))(jnp.ones((2, 3)), jnp.ones((3, 5))))
     assert "f32[5,3] = optimization_barrier" in program
     assert "([0], [1])" not in program
     assert "dimension_numbers=(([1], [0]), ([], []))" in program

@@ -1,5 +1,7 @@
 """Cells over time: lengths, directions, carries in and out, fresh starts, truncated gradients."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -205,11 +207,11 @@ def test_the_program_does_not_grow_with_time_and_projects_all_inputs_at_once():
     assert str(loop).count("= dot_general") == 1
 
 
-def test_a_gradient_keeps_the_carry_of_each_step_and_no_gate():
+def test_a_gradient_keeps_the_carry_of_each_step_and_the_sums_of_its_gates():
     loss = lambda params: jnp.sum(RUN[False].apply(params, {}, X)[0][0])
     ahead, _ = found(jax.make_jaxpr(jax.grad(loss))(PARAMS).jaxpr, "scan")
     kept = [v.aval.shape for v in ahead.outvars if v.aval.shape[:1] == (5,)]
-    assert kept == [(5, 3, 4)] * 2  # outputs and carries
+    assert kept == [(5, 3, 4)] * 6  # outputs, carries, and the sums of three gates, of which the last has two
 
 
 def found(program, name):
@@ -268,3 +270,11 @@ def test_what_does_not_fit_says_so():
         run.apply(PARAMS, {}, X, None, None, jnp.ones((3, 5)))
     with pytest.raises(ShapeError, match="starts must have shape"):
         run.apply(PARAMS, {}, X, None, None, jnp.ones((3, 4), bool))
+
+
+@pytest.mark.parametrize(("cell", "gates"), [(nn.lstm, 4), (nn.gru, 3), (partial(nn.gru, reset_after=False), 2)])
+def test_the_backward_pass_takes_no_product_of_the_carry_again(cell, gates):
+    layer = nn.unroll(cell(3, 4))
+    loss = lambda params, x: jnp.sum(layer.apply(params, {}, x)[0])
+    program = str(jax.make_jaxpr(jax.grad(loss))(jax.eval_shape(layer.init, KEY)[0], jnp.ones((2, 5, 3))))
+    assert program.count(f"f32[2,{4 * gates}] = dot_general") == 1
