@@ -47,7 +47,7 @@ def _sum(x):
 
 def _sum_on_cpu(x):
     """Partial sums of up to 256 rows as a product, then the sum of these; of long arrays, such as images, see below."""
-    batch, rows, dim = x.shape
+    batch, rows, _ = x.shape
     if batch != 1 or rows == 0:
         return _sum(x)
     wide, part = widen(x), _divisor(rows, ROWS)
