@@ -60,10 +60,10 @@ def summary(model: Layer, *x: Any, train: bool = False) -> Summary:
     >>> print(summary(nn.serial(nn.dense(4, 3), nn.relu), jax.ShapeDtypeStruct((8, 4), "float32")))
     path     layer                                     calls         input        output  params  bytes  FLOPs
     ----------------------------------------------------------------------------------------------------------
-    (model)  serial(dense(in_dim=4, out_dim=3), relu)     ×1  float32[8,4]  float32[8,3]      15     60    240
+    (model)  serial(dense(in_dim=4, out_dim=3), relu)     ×1  float32[8,4]  float32[8,3]      15     60    216
     dense_0  dense(in_dim=4, out_dim=3)                   ×1  float32[8,4]  float32[8,3]      15     60    216
-    relu_0   function(relu)                               ×1  float32[8,3]  float32[8,3]       0      0     24
-    15 parameters (60 bytes), 0 values of state, 240 FLOPs
+    relu_0   function(relu)                               ×1  float32[8,3]  float32[8,3]       0      0      0
+    15 parameters (60 bytes), 0 values of state, 216 FLOPs
     """
     key = jax.eval_shape(jax.random.key, 0)
     params, state = jax.eval_shape(model.init, key)

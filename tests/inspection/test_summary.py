@@ -32,10 +32,10 @@ def test_the_table_reads_as_the_documentation_says():
     assert str(summary(nn.serial(nn.dense(4, 3), nn.relu), spec(8, 4))).splitlines() == [
         "path     layer                                     calls         input        output  params  bytes  FLOPs",
         "-" * 106,
-        "(model)  serial(dense(in_dim=4, out_dim=3), relu)     ×1  float32[8,4]  float32[8,3]      15     60    240",
+        "(model)  serial(dense(in_dim=4, out_dim=3), relu)     ×1  float32[8,4]  float32[8,3]      15     60    216",
         "dense_0  dense(in_dim=4, out_dim=3)                   ×1  float32[8,4]  float32[8,3]      15     60    216",
-        "relu_0   function(relu)                               ×1  float32[8,3]  float32[8,3]       0      0     24",
-        "15 parameters (60 bytes), 0 values of state, 240 FLOPs",
+        "relu_0   function(relu)                               ×1  float32[8,3]  float32[8,3]       0      0      0",
+        "15 parameters (60 bytes), 0 values of state, 216 FLOPs",
     ]
 
 

@@ -4,6 +4,8 @@ Eigen gathers what each window sees into the rows of a matrix and multiplies: by
 of few inputs it gathers number by number, and zeros around an image it multiplies like all else.
 """
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -70,7 +72,7 @@ def _rows_apart(x, kernel, padding, dilation, count):
     y = y.reshape(*y.shape[:-1], rows, out_dim)
     starts = [low - row * dilation[0] for row in range(rows)]
     places = [[(at, count - x.shape[1] - at), *[(0, 0)] * len(edges)] for at in starts]
-    return sum(pad_space(y[..., row, :], place) for row, place in enumerate(places))
+    return reduce(jnp.add, (pad_space(y[..., row, :], place) for row, place in enumerate(places)))
 
 
 def correlate(x: jax.Array, kernel: jax.Array, padding, stride, dilation, groups: int) -> jax.Array:
