@@ -13,7 +13,9 @@ from fdl.nn.channels import channel_mean, channel_sum, per_channel
 KEY = jax.random.key(0)
 
 
-@pytest.mark.parametrize("shape", [(7,), (5, 3), (1, 3), (257, 2), (768, 3), (8, 650, 2), (6, 10, 4), (3, 4, 5, 2), (0, 3)])
+@pytest.mark.parametrize(
+    "shape", [(7,), (5, 3), (1, 3), (257, 2), (768, 3), (8, 650, 2), (6, 10, 4), (3, 4, 5, 2), (0, 3)]
+)
 def test_sums_equal_numpy(shape):
     x = jax.random.normal(KEY, shape)
     for call in (channel_sum, jax.jit(channel_sum)):
