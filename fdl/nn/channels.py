@@ -2,7 +2,7 @@
 
 Biases, scales and batch moments are these two, and so are their gradients.  XLA on a CPU takes such sums at a fifth of
 the speed of memory.  So the two are a pair of primitives, each the transpose of the other, of which every derivative
-is one of the two again, and the sum is taken in three stages: see `_sum_on_cpu`.
+is one of the two again, and the sum is taken in stages: see `_sum_on_cpu`.
 """
 
 import math
@@ -18,10 +18,13 @@ PARTS, ROWS = 16, 256  # a sum is taken over at most so many parts, then over at
 SHARED = 512 << 10  # bytes; what XLA writes in one loop it gives to more than one core only from here on
 
 
-def per_channel(values: jax.Array, x: jax.Array) -> jax.Array:
-    """Values (dim,) spread over the shape of x (..., dim), so that broadcasting is said and not guessed."""
+def per_channel(values: jax.Array, x: jax.Array, *, shared: bool = False) -> jax.Array:
+    """Values (dim,) spread over the shape of x (..., dim), so that broadcasting is said and not guessed.
+
+    shared=True tells that products read the gradient of the result too, as they do behind the bias of a product.
+    """
     rows = math.prod(x.shape[:-1])
-    return spread_p.bind(values[None], rows=rows).reshape(x.shape)
+    return spread_p.bind(values[None], rows=rows, shared=shared).reshape(x.shape)
 
 
 def channel_sum(x: jax.Array) -> jax.Array:
@@ -29,7 +32,7 @@ def channel_sum(x: jax.Array) -> jax.Array:
 
     Infinite values may make it NaN.
     """
-    return sum_p.bind(x.reshape(1, math.prod(x.shape[:-1]), x.shape[-1]))[0]
+    return sum_p.bind(x.reshape(1, math.prod(x.shape[:-1]), x.shape[-1]), shared=False)[0]
 
 
 def channel_mean(x: jax.Array) -> jax.Array:
@@ -41,17 +44,17 @@ def channel_mean(x: jax.Array) -> jax.Array:
 sum_p, spread_p = Primitive("fdl_channel_sum"), Primitive("fdl_channel_spread")
 
 
-def _sum(x):
+def _sum(x, *, shared):
     return jnp.sum(x, axis=1)
 
 
-def _sum_on_cpu(x):
-    """Partial sums of up to 256 rows as a product, then the sum of these; of long arrays, such as images, see below."""
+def _sum_on_cpu(x, *, shared):
+    """A shared array is read as it lies, for XLA would compute it again for another shape; others: `_sum_of_parts`."""
     batch, rows, _ = x.shape
     if batch != 1 or rows == 0:
-        return _sum(x)
+        return _sum(x, shared=shared)
     wide, part = widen(x), _divisor(rows, ROWS)
-    if rows // part <= PARTS:  # products of a layer read the same array; for another shape XLA makes it again
+    if shared and rows // part <= PARTS:
         partial = jnp.repeat(jnp.eye(rows // part, dtype=wide.dtype), part, axis=1) @ wide[0]
     else:
         partial = _sum_of_parts(wide, _divisor(rows, min(max(x.nbytes // SHARED, 4), PARTS)))
@@ -75,30 +78,30 @@ def _divisor(number: int, most: int) -> int:
     return next(n for n in range(min(number, most), 0, -1) if number % n == 0)
 
 
-def _spread(x, *, rows):
+def _spread(x, *, rows, shared):
     return jnp.broadcast_to(x[:, None], (x.shape[0], rows, x.shape[1]))
 
 
-def _batch_sum(args, axes):
+def _batch_sum(args, axes, **how):
     x = jnp.moveaxis(args[0], axes[0], 0)
-    return sum_p.bind(x.reshape(-1, *x.shape[2:])).reshape(*x.shape[:2], -1), 0
+    return sum_p.bind(x.reshape(-1, *x.shape[2:]), **how).reshape(*x.shape[:2], -1), 0
 
 
-def _batch_spread(args, axes, *, rows):
+def _batch_spread(args, axes, *, rows, **how):
     x = jnp.moveaxis(args[0], axes[0], 0)
-    return spread_p.bind(x.reshape(-1, x.shape[2]), rows=rows).reshape(*x.shape[:2], rows, x.shape[2]), 0
+    return spread_p.bind(x.reshape(-1, x.shape[2]), rows=rows, **how).reshape(*x.shape[:2], rows, x.shape[2]), 0
 
 
 def _rows(x) -> int:
     return x.aval.shape[1]
 
 
-sum_p.def_impl(jax.jit(lambda x: sum_p.bind(x)))
-spread_p.def_impl(jax.jit(lambda x, rows: spread_p.bind(x, rows=rows), static_argnames="rows"))
-sum_p.def_abstract_eval(lambda x: x.update(shape=(x.shape[0], x.shape[2])))
-spread_p.def_abstract_eval(lambda x, *, rows: x.update(shape=(x.shape[0], rows, x.shape[1])))
-ad.deflinear2(sum_p, lambda ct, x: [spread_p.bind(ct, rows=_rows(x))])
-ad.deflinear2(spread_p, lambda ct, x, *, rows: [sum_p.bind(ct)])
+sum_p.def_impl(jax.jit(sum_p.bind, static_argnames="shared"))
+spread_p.def_impl(jax.jit(spread_p.bind, static_argnames=("rows", "shared")))
+sum_p.def_abstract_eval(lambda x, *, shared: x.update(shape=(x.shape[0], x.shape[2])))
+spread_p.def_abstract_eval(lambda x, *, rows, shared: x.update(shape=(x.shape[0], rows, x.shape[1])))
+ad.deflinear2(sum_p, lambda ct, x, *, shared: [spread_p.bind(ct, rows=_rows(x), shared=shared)])
+ad.deflinear2(spread_p, lambda ct, x, *, rows, shared: [sum_p.bind(ct, shared=shared)])
 batching.primitive_batchers[sum_p] = _batch_sum
 batching.primitive_batchers[spread_p] = _batch_spread
 mlir.register_lowering(sum_p, mlir.lower_fun(_sum, multiple_results=False))

@@ -25,9 +25,19 @@ def test_sums_equal_numpy(shape):
         )
 
 
-def test_partial_sums_are_a_product_with_the_rows_as_they_lie():
+@pytest.mark.parametrize("shape", [(5, 3), (768, 3), (8, 650, 2), (3, 256, 4), (2, 2053, 2), (0, 3)])
+def test_the_sum_of_a_shared_gradient_equals_numpy(shape):
+    x, c = jax.random.normal(KEY, shape), jnp.ones(shape[-1])
+    loss = lambda c: jnp.sum(x * per_channel(c, x, shared=True))
+    np.testing.assert_allclose(
+        jax.jit(jax.grad(loss))(c), np.asarray(x, np.float64).reshape(-1, shape[-1]).sum(0), rtol=1e-5, atol=1e-4
+    )
+    chex.assert_trees_all_close(jax.jvp(jax.grad(loss), (c,), (c,))[1], jnp.zeros_like(c))
+
+
+def test_a_shared_gradient_is_read_as_it_lies():
     x = jnp.ones((3, 256, 4))
-    program = jax.jit(jax.grad(lambda c: jnp.sum(x * per_channel(c, x)))).lower(jnp.ones(4)).as_text()
+    program = jax.jit(jax.grad(lambda c: jnp.sum(x * per_channel(c, x, shared=True)))).lower(jnp.ones(4)).as_text()
     assert "(tensor<3x768xf32>, tensor<768x4xf32>)" in program
 
 

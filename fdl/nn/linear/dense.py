@@ -29,7 +29,7 @@ def dense(
         require_float(x)
         require_shape(x, ..., in_dim)
         y = times(x, params["kernel"])
-        return y + per_channel(params["bias"], y) if use_bias else y
+        return y + per_channel(params["bias"], y, shared=True) if use_bias else y
 
     return pure(init, apply)
 
