@@ -26,7 +26,7 @@ from fdl import data, losses, nn, optim, train
 
 ACTIVATIONS = {"relu": nn.relu, "tanh": nn.tanh}
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-STAGE, MOST, GOAL = 3, 60, 25.0  # epochs until half of the rates are dropped, and of a race; percent of training error
+STAGE, MOST, GOAL = 3, 45, 25.0  # epochs until half of the rates are dropped, and of a race; percent of training error
 
 
 def net(activation) -> nn.Layer:
@@ -73,6 +73,7 @@ def race(activation, examples, seed: int):
         for run, errors in runs.values():
             errors.append(next(run))
         best, taken = min(runs, key=error), taken + len(runs)
+        print(f"epoch {epoch}:", *(f"rate {rate:g} {error(rate):.1f} %" for rate in runs), flush=True)
         if error(best) <= GOAL:
             break
         if epoch % STAGE == 0:
