@@ -14,9 +14,6 @@ First layers look alike everywhere.  A layer that has only to make its outputs a
 photographs, grows filters like the simple cells of the visual cortex: Gabor functions.
 """
 
-import os
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -152,14 +149,7 @@ def first_layer(seed):
 
 def photographs():
     """Ten thousand small photographs, grey, (n, 32, 32): the first part of CIFAR-10."""
-    folder = Path(os.environ.get("FDL_DATA", ".")) / "cifar10"
-    for name in ("data_batch_1.bin.xz", "data_batch_1.bin"):
-        if (folder / name).exists():
-            return data.cifar10_examples(folder / name)["image"].mean(-1) / 255
-    raise data.FetchError(
-        f"{folder} holds no data_batch_1.bin; set FDL_DATA to a folder with cifar10/data_batch_1.bin, "
-        "from the binary version of https://www.cs.toronto.edu/~kriz/cifar.html"
-    )
+    return data.cifar10(train=10_000, test=1_000).train["image"].mean(-1) / 255
 
 
 def patches(images, rng):

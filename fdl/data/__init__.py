@@ -2,7 +2,7 @@
 
 from fdl.data.batches import Batches, in_order, shuffled, to_device
 from fdl.data.checks import LabelError, check_labels
-from fdl.data.cifar import CifarError, cifar10_examples
+from fdl.data.cifar import CifarError, cifar10, cifar10_examples
 from fdl.data.curves import curves
 from fdl.data.duplicates import duplicates
 from fdl.data.fetch import FetchError, fetch
@@ -22,6 +22,7 @@ __all__ = [
     # data sets
     "Dataset",
     "Examples",
+    "cifar10",
     "cifar10_examples",
     "curves",
     "digits",

@@ -29,7 +29,7 @@ def fetch(name: str, url: str, sha256: str, *, size: int, root: str | os.PathLik
     parts = name.split("/")
     if not all(PART.fullmatch(part) for part in parts):
         raise FetchError(f"name must be plain words joined by '/', as in mnist/train.gz, got {name!r}")
-    places = [place.joinpath(*parts) for place in _places(root)]
+    places = [place.joinpath(*parts) for place in directories(root)]
     for path in places:
         if path.is_file():
             _verify(path, sha256, size)
@@ -45,7 +45,8 @@ def fetch(name: str, url: str, sha256: str, *, size: int, root: str | os.PathLik
     return places[-1]
 
 
-def _places(root: str | os.PathLike | None) -> list[Path]:
+def directories(root: str | os.PathLike | None) -> list[Path]:
+    """Where a file is looked for, in this order; the cache is the last."""
     given = [Path(place) for place in (root, os.environ.get("FDL_DATA")) if place]
     return [*given, cache_directory()]
 
