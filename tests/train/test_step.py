@@ -67,6 +67,7 @@ def test_the_step_compiles_once_and_keeps_every_type():
     assert jax.tree.map(lambda a: (a.shape, a.dtype), state) == shapes
 
 
+@pytest.mark.filterwarnings("ignore:.* is bfloat16. steps that are small")
 @pytest.mark.parametrize("promotion", ["strict", "standard"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_leaf_changes_its_type_whatever_promotion_allows(dtype, promotion):
