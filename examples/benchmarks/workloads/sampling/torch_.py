@@ -41,7 +41,7 @@ def write(model, tokens):
 
 
 def build(task):
-    model, batches = ready(GPT(**task.workload.sizes), task, arrays_of(task))
+    model, batches = ready(GPT(**task.workload.sizes), task, arrays_of(task, DEPTH))
 
     def run(texts):
         return [write(model, next(batches)["text"]) for _ in range(texts)]
