@@ -6,7 +6,6 @@ compared with its SHA-256, since Orbax itself does not see all damage.  https://
 
 import importlib
 import os
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,10 +18,9 @@ from jax.experimental.multihost_utils import process_allgather
 
 from fdl.train.checkpoint import manifest
 from fdl.train.checkpoint.config import config_sha256, plain_config, require_same
-from fdl.train.checkpoint.manifest import CheckpointError, FormatError
+from fdl.train.checkpoint.manifest import CheckpointError
 from fdl.train.checkpoint.parts import as_numbers
-from fdl.train.checkpoint.reading import place_of, require_fit, require_width, warn_of_changes
-from fdl.train.together import together
+from fdl.train.checkpoint.reading import newest_whole, place_of, require_fit, require_width
 from fdl.tree import Tree, Where, flatten, unflatten
 
 FILE = "orbax"
@@ -65,25 +63,16 @@ def restore(
     directory: str | Path, like: Tree, *, step: int | None = None, config: Any = None, may_change: Where = ()
 ) -> tuple[Any, dict[str, Any]]:
     """`checkpoint.restore` of what `save` wrote: all of it is the same, places, warnings and errors."""
-    damage: list[str] = []
     with _manager(directory) as manager:
-        for found in sorted(manager.all_steps(), reverse=True):
-            if step not in (None, found):
-                continue
-            where = Path(str(directory)) / str(found)
+        steps = sorted(manager.all_steps(), reverse=True)
+        places = [(Path(str(directory)) / str(found), found) for found in steps]
+
+        def load(where: Path) -> tuple[dict[str, Any], Any]:
             compare = partial(require_same, where, now=config, may_change=may_change)
-            try:
-                content, state = together(partial(_loaded, manager, where, found, like, compare))
-            except FormatError:
-                raise
-            except CheckpointError as error:
-                damage.append(str(error))
-                warnings.warn(f"{error}; trying the checkpoint before it", stacklevel=2)
-                continue
-            warn_of_changes(where, content)
-            return state, content["metadata"]
-    what = f"no whole checkpoint{'' if step is None else f' of step {step}'} in {directory}"
-    raise CheckpointError("; ".join([what, *damage]))
+            return _loaded(manager, where, int(where.name), like, compare)
+
+        content, state = newest_whole(directory, places, step, load)
+    return state, content["metadata"]
 
 
 def _loaded(manager: Any, where: Path, step: int, like: Tree, compare: Callable) -> tuple[dict[str, Any], Any]:

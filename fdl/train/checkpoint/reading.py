@@ -1,7 +1,7 @@
 """Restore whole states: what a checkpoint says of itself is checked first, then every bit of it."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -60,13 +60,15 @@ def restore(
     it raises ConfigError where another one was saved, but for the paths that `may_change` means.
     """
 
-    def load(folder: Path, content: dict[str, Any]) -> Any:
+    def load(folder: Path) -> tuple[dict[str, Any], Any]:
+        content, leaves = manifest.read(folder), flatten(like)
         require_same(folder, content["config"], config, may_change)
-        leaves = flatten(like)
         require_fit(folder, content, content["arrays"], leaves)
-        return jax.tree.unflatten(jax.tree.structure(like), list(_leaves(folder, content, leaves).values()))
+        found = _leaves(folder, content, leaves)
+        return content, jax.tree.unflatten(jax.tree.structure(like), list(found.values()))
 
-    content, state = _newest_loaded(Path(directory), step, load)
+    places, notes = _places(Path(directory))
+    content, state = newest_whole(directory, places, step, load, notes)
     return state, content["metadata"]
 
 
@@ -81,11 +83,13 @@ def restore_part(directory: str | Path, tree: Tree, where: Where, *, step: int |
     require_matches(leaves, where)
     wanted = {path: leaf for path, leaf in leaves.items() if stands_for(where, path, leaf)}
 
-    def load(folder: Path, content: dict[str, Any]) -> dict[str, jax.Array]:
+    def load(folder: Path) -> tuple[dict[str, Any], dict[str, jax.Array]]:
+        content = manifest.read(folder)
         require_fit(folder, content, [path for path in content["arrays"] if path in wanted], wanted)
-        return _leaves(folder, content, wanted)
+        return content, _leaves(folder, content, wanted)
 
-    content, found = _newest_loaded(Path(directory), step, load)
+    places, notes = _places(Path(directory))
+    content, found = newest_whole(directory, places, step, load, notes)
     kept, left = ([path for path in paths if path not in wanted] for paths in (leaves, content["arrays"]))
     made = jax.tree.unflatten(jax.tree.structure(tree), list((leaves | found).values()))
     return made, Taken(list(wanted), kept, left)
@@ -104,31 +108,39 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return content, {path: cut(found[path], box, content["arrays"][path]["dtype"]) for path, box in boxes.items()}
 
 
-def _newest_loaded(
-    directory: Path, step: int | None, load: Callable[[Path, dict[str, Any]], T]
+def newest_whole(
+    directory: str | Path,
+    places: Iterable[tuple[Path, int | None]],
+    step: int | None,
+    load: Callable[[Path], tuple[dict[str, Any], T]],
+    notes: Sequence[str] = (),
 ) -> tuple[dict[str, Any], T]:
-    """The manifest of the newest checkpoint that all processes find whole, and what load(folder, manifest) makes."""
+    """What load(place) -> (manifest, state) makes of the first place, given with its step, that all find whole.
 
-    def loaded(folder: Path) -> tuple[dict[str, Any], T]:
-        content = manifest.read(folder)
-        return content, load(folder, content)
-
+    notes follow the error where there is none.
+    """
     damage = []
-    for folder in seen(directory):
-        if step is not None and folders.step_of(folder) != step:
+    for place, found in places:
+        if step not in (None, found):
             continue
         try:
-            content, made = together(partial(loaded, folder))
+            content, made = together(partial(load, place))
         except FormatError:
             raise
         except CheckpointError as error:
             damage.append(str(error))
             warnings.warn(f"{error}; trying the checkpoint before it", stacklevel=3)
             continue
-        warn_of_changes(folder, content)
+        warn_of_changes(place, content)
         return content, made
     what = f"no whole checkpoint{'' if step is None else f' of step {step}'} in {directory}"
-    raise CheckpointError("; ".join([what, *damage] if directory.is_dir() else [what, "there is no such directory"]))
+    raise CheckpointError("; ".join([what, *damage, *notes]))
+
+
+def _places(directory: Path) -> tuple[list[tuple[Path, int | None]], list[str]]:
+    """The folders with their steps, and what there is to say where there are none."""
+    notes = [] if directory.is_dir() else ["there is no such directory"]
+    return [(folder, folders.step_of(folder)) for folder in seen(directory)], notes
 
 
 def _leaves(folder: Path, content: dict[str, Any], wanted: dict[str, Any]) -> dict[str, jax.Array]:
