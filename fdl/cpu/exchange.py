@@ -1,0 +1,100 @@
+"""A traced program in which oneDNN computes what it does faster than XLA."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Primitive, jaxpr_as_fun
+from jax.interpreters import mlir
+
+from fdl.cpu.calls import on_one_device, product, usable
+from fdl.cpu.unsaved import hold
+
+LEAST, LEAST_APART = 1 << 27, 1 << 20  # operations of one product, and of a batch of them, that are worth a call
+
+
+def with_calls(fn: Callable) -> Callable:
+    """fn as a program that calls oneDNN, for `jax.jit`; fn itself where it cannot be called."""
+    if not usable():
+        return fn
+
+    @wraps(fn)
+    def exchanged(*args: Any, **kwargs: Any) -> Any:
+        leaves, tree = jax.tree.flatten((args, kwargs))
+        places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tracer)]  # all others are static
+
+        def of_arrays(*arrays: jax.Array) -> Any:
+            given = dict(enumerate(leaves)) | dict(zip(places, arrays))
+            args, kwargs = jax.tree.unflatten(tree, given.values())
+            return fn(*args, **kwargs)
+
+        arrays = [leaves[i] for i in places]
+        program, shapes = jax.make_jaxpr(of_arrays, return_shape=True)(*arrays)
+        return jax.tree.unflatten(jax.tree.structure(shapes), jaxpr_as_fun(exchange(program))(*arrays))
+
+    return exchanged
+
+
+def exchange(part: Any) -> Any:
+    """A program, or whatever else an operation is told, with the operations inside of it exchanged."""
+    if isinstance(part, ClosedJaxpr):
+        return part.replace(jaxpr=exchange(part.jaxpr))
+    if isinstance(part, Jaxpr):
+        return part.replace(eqns=[*map(_exchanged, part.eqns)])
+    if isinstance(part, tuple) and any(isinstance(inner, ClosedJaxpr | Jaxpr) for inner in part):
+        return tuple(map(exchange, part))
+    return part
+
+
+def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
+    if eqn.primitive.name == "fdl_contract":
+        return eqn.replace(params=eqn.params | {"by_onednn": True})
+    if eqn.primitive.name == "dot_general" and is_worth_a_call(eqn):
+        return eqn.replace(primitive=product_p, params=eqn.params | {"out": eqn.outvars[0].aval})
+    return eqn.replace(params={name: exchange(value) for name, value in eqn.params.items()})
+
+
+def is_worth_a_call(eqn: JaxprEqn) -> bool:
+    """Whether a product is one of float32 matrices that oneDNN takes, and large enough."""
+    types: list[Any] = [var.aval for var in (*eqn.invars, *eqn.outvars)]
+    a, b, out = types
+    (of_a, of_b), batch = eqn.params["dimension_numbers"]
+    apart = tuple(range(a.ndim - 2))
+    if {a.dtype, b.dtype, out.dtype} != {jnp.dtype("float32")} or not a.ndim == b.ndim == len(apart) + 2:
+        return False
+    if [*map(tuple, batch)] != [apart, apart] or len(of_a) != 1 or min(*of_a, *of_b) < len(apart):
+        return False
+    return 2 * out.size * a.shape[of_a[0]] >= (LEAST_APART if apart else LEAST)
+
+
+# --- a product that is a call on one device, and XLA's own on several -----------------------------------------------
+
+product_p = Primitive("fdl_product")
+
+
+@product_p.def_abstract_eval
+def _type(a, b, *, out, **_):
+    return out
+
+
+def _called(a, b, *, dimension_numbers, **_):
+    of_a, of_b = dimension_numbers[0]
+    return product(a, b, (of_a[0] == a.ndim - 2, of_b[0] == b.ndim - 1))
+
+
+def _plain(a, b, *, out, **how):
+    return lax.dot_general(a, b, **how)
+
+
+def _lower(context, *args, **how):
+    if not on_one_device(context):
+        return mlir.lower_fun(_plain, multiple_results=False)(context, *args, **how)
+    hold()
+    return mlir.lower_fun(_called, multiple_results=False)(context, *args, **how)
+
+
+mlir.register_lowering(product_p, _lower)
