@@ -44,7 +44,8 @@ class Compiled:
             if get_opaque_trace_state() == _no_trace():
                 raise
         finally:
-            cpu.release()
+            if cpu.HELD.locked():
+                cpu.release()
         return self._inner(*args, **kwargs)
 
     def programs(self) -> int:

@@ -6,6 +6,6 @@ the third.  Layers and users know nothing of this; `jax.jit` compiles their prog
 
 from fdl.cpu.choice import wide_products_only
 from fdl.cpu.exchange import with_calls
-from fdl.cpu.unsaved import release
+from fdl.cpu.unsaved import HELD, release
 
-__all__ = ["release", "wide_products_only", "with_calls"]
+__all__ = ["HELD", "release", "wide_products_only", "with_calls"]

@@ -14,6 +14,17 @@ from jax.interpreters import mlir
 from fdl.cpu.calls import on_one_device, product, usable
 from fdl.cpu.unsaved import hold
 
+LOOK_INTO = (
+    "checkpoint",
+    "closed_call",
+    "cond",
+    "custom_jvp_call",
+    "custom_vjp_call",
+    "jit",
+    "remat2",
+    "scan",
+    "while",
+)
 LEAST, LEAST_APART = 1 << 27, 1 << 20  # operations of one product, and of a batch of them, that are worth a call
 
 
@@ -39,15 +50,18 @@ def with_calls(fn: Callable) -> Callable:
     return exchanged
 
 
-def exchange(part: Any) -> Any:
-    """A program, or whatever else an operation is told, with the operations inside of it exchanged."""
+def exchange(program: ClosedJaxpr) -> ClosedJaxpr:
+    """The same program with its operations exchanged, in its loops and branches too."""
+    return program.replace(jaxpr=_exchange_in(program.jaxpr))
+
+
+def _exchange_in(part: Any) -> Any:
+    """What is a program, or several, with the operations inside exchanged; all else that an operation is told."""
     if isinstance(part, ClosedJaxpr):
-        return part.replace(jaxpr=exchange(part.jaxpr))
+        return exchange(part)
     if isinstance(part, Jaxpr):
         return part.replace(eqns=[*map(_exchanged, part.eqns)])
-    if isinstance(part, tuple) and any(isinstance(inner, ClosedJaxpr | Jaxpr) for inner in part):
-        return tuple(map(exchange, part))
-    return part
+    return tuple(map(_exchange_in, part)) if type(part) is tuple else part
 
 
 def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
@@ -55,7 +69,9 @@ def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
         return eqn.replace(params=eqn.params | {"by_onednn": True})
     if eqn.primitive.name == "dot_general" and is_worth_a_call(eqn):
         return eqn.replace(primitive=product_p, params=eqn.params | {"out": eqn.outvars[0].aval})
-    return eqn.replace(params={name: exchange(value) for name, value in eqn.params.items()})
+    if eqn.primitive.name in LOOK_INTO:
+        return eqn.replace(params={name: _exchange_in(value) for name, value in eqn.params.items()})
+    return eqn
 
 
 def is_worth_a_call(eqn: JaxprEqn) -> bool:

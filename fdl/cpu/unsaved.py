@@ -10,23 +10,22 @@ from typing import Any
 import jax
 
 LEAST_SECONDS = "jax_persistent_cache_min_compile_time_secs"
-HELD = threading.local()
-ONE_AT_A_TIME = threading.Lock()
+HELD, BEFORE = threading.Lock(), threading.local()  # BEFORE.seconds: what stood there, in the thread that holds
 
 
 def hold() -> None:
     """Let no program be written until this thread calls `release`; others that would do the same wait for it."""
-    if getattr(HELD, "seconds", None) is None:
-        ONE_AT_A_TIME.acquire()
+    if getattr(BEFORE, "seconds", None) is None:
+        HELD.acquire()
         config: Any = jax.config
-        HELD.seconds = config.jax_persistent_cache_min_compile_time_secs
+        BEFORE.seconds = config.jax_persistent_cache_min_compile_time_secs
         jax.config.update(LEAST_SECONDS, float("inf"))
 
 
 def release() -> None:
     """Undo `hold`, if this thread did it."""
-    seconds = getattr(HELD, "seconds", None)
+    seconds = getattr(BEFORE, "seconds", None)
     if seconds is not None:
         jax.config.update(LEAST_SECONDS, seconds)
-        HELD.seconds = None
-        ONE_AT_A_TIME.release()
+        BEFORE.seconds = None
+        HELD.release()

@@ -36,6 +36,13 @@ def counted(x, kernel):
     return lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, convolved(c[1], kernel)), (0, x))[1]
 
 
+@jax.custom_vjp
+def ruled(x, kernel):
+    return convolved(x, kernel)
+
+
+ruled.defvjp(lambda x, kernel: (ruled(x, kernel), None), lambda _, g: (g, g))
+
 PLACES = {
     "alone": convolved,
     "scan": looped,
@@ -48,6 +55,7 @@ PLACES = {
     "second order": lambda x, k: jax.jvp(jax.grad(lambda k: (looped(x, k) ** 2).sum()), (k,), (k,)),
     "groups": lambda x, k: nn.convolve(x, k[:, :, :4], groups=4, stride=2, padding=[(0, 1), (2, 0)]),
     "a depth each": lambda x, k: nn.convolve(x, k[:, :, :1], groups=16, dilation=2),
+    "custom rule": lambda x, k: ruled(x, k),
     "transposed": lambda x, k: nn.convolve_transpose(x, k, stride=2),
     "one axis": lambda x, k: nn.convolve(x.reshape(4, 144, 16), k[0], stride=3),
     "three axes": lambda x, k: nn.convolve(x.reshape(4, 3, 4, 12, 16), k[None], dilation=(1, 1, 2)),
@@ -79,6 +87,23 @@ PRODUCTS = {
 def test_products_apart_from_each_other_are_the_same(form):
     ours, plain = compile(PRODUCTS[form])(A, B), jax.jit(PRODUCTS[form])(A, B)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, plain)
+
+
+@pytest.mark.parametrize("place", ["alone", "scan", "cond", "while", "remat", "jit", "custom rule"])
+def test_every_place_is_looked_into(place):
+    assert (calls_in(PLACES[place], X, KERNEL) > 0) == usable()
+
+
+def test_prints_come_out_once_and_in_order(capfd):
+    def printing(x, kernel):
+        jax.debug.print("before {}", x.ndim, ordered=True)
+        y = looped(x, kernel)
+        jax.debug.print("after {}", y.ndim, ordered=True)
+        return y
+
+    jax.block_until_ready(compile(printing)(X, KERNEL))
+    jax.effects_barrier()
+    assert capfd.readouterr().out.split("\n")[:2] == ["before 4", "after 4"]
 
 
 def calls_in(f, *args):
