@@ -55,6 +55,11 @@ PLACES = {
     "second order": lambda x, k: jax.jvp(jax.grad(lambda k: (looped(x, k) ** 2).sum()), (k,), (k,)),
     "groups": lambda x, k: nn.convolve(x, k[:, :, :4], groups=4, stride=2, padding=[(0, 1), (2, 0)]),
     "a depth each": lambda x, k: nn.convolve(x, k[:, :, :1], groups=16, dilation=2),
+    "strides of one channel a group": lambda x, k: jax.grad(
+        lambda x: (
+            nn.convolve(x, k[:, :, :1], groups=16, stride=(2, 3), dilation=(1, 2), padding=[(0, 3), (4, 0)]) ** 2
+        ).sum()
+    )(x),
     "custom rule": lambda x, k: ruled(x, k),
     "transposed": lambda x, k: nn.convolve_transpose(x, k, stride=2),
     "one axis": lambda x, k: nn.convolve(x.reshape(4, 144, 16), k[0], stride=3),

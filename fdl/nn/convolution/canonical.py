@@ -78,12 +78,17 @@ def _seen(x, dim, padding, window, stride, dilation):
 
 def input_by_phases(kernel, y, form: Form, slide):
     """One convolution of y for each phase of the stride, so that no product has a zero put in by it; interleaved."""
+    kernel = turned_kernel(kernel, form)
+    phases = [_phase(kernel, y, form, offset, slide) for offset in itertools.product(*map(range, form.stride))]
+    return interleave(phases, form.stride, form.space)
+
+
+def turned_kernel(kernel, form: Form):
+    """The kernel of the adjoint: flipped in space, inputs and outputs of each group in each other's place."""
     groups, (in_dim, out_dim) = form.groups, kernel.shape[-2:]
     kernel = kernel.reshape(*form.window, in_dim, groups, out_dim // groups)
     kernel = jnp.flip(jnp.moveaxis(kernel, -1, -3).swapaxes(-1, -2), range(len(form.window)))
-    kernel = lax.optimization_barrier(kernel.reshape(*form.window, out_dim // groups, groups * in_dim))
-    phases = [_phase(kernel, y, form, offset, slide) for offset in itertools.product(*map(range, form.stride))]
-    return interleave(phases, form.stride, form.space)
+    return lax.optimization_barrier(kernel.reshape(*form.window, out_dim // groups, groups * in_dim))
 
 
 def _phase(kernel, y, form: Form, offset, slide):
