@@ -10,10 +10,10 @@ WIDE = 100  # rows, columns and terms of a product from which YNN is the faster 
 
 
 def wide_products_only(program: ClosedJaxpr) -> bool:
-    """Whether all that a program multiplies are matrices, and the largest product of them is wide in each way.
+    """Whether all that a program multiplies are matrices, of one run or several, and the largest product is wide.
 
     YNN, to which XLA gives products by itself, is then the faster one, by a sixth for perceptrons.  Eigen is for
-    products of few rows or columns, for many small ones, and for convolutions, whose gradients YNN takes ten times as
+    products of few rows or columns, for those of heads, and for convolutions, whose gradients YNN takes ten times as
     long for.  XLA takes the choice for a whole program.
     """
     products = []
@@ -22,10 +22,9 @@ def wide_products_only(program: ClosedJaxpr) -> bool:
             return False
         if eqn.primitive.name in ("dot_general", "fdl_product"):
             products.append(_sides(eqn))
-    if not products or any(apart > 1 for apart, *_ in products):
+    if not products or any(leading > 1 for leading, *_ in products):
         return False
-    _, rows, terms, columns = max(products, key=lambda sides: sides[1] * sides[2] * sides[3])
-    return min(rows, terms, columns) >= WIDE
+    return min(max((sides for _, *sides in products), key=math.prod)) >= WIDE
 
 
 def equations(part: Any) -> Iterator[JaxprEqn]:
@@ -43,9 +42,9 @@ def equations(part: Any) -> Iterator[JaxprEqn]:
 
 
 def _sides(eqn: JaxprEqn) -> tuple[int, int, int, int]:
-    """How many products there are apart from each other, and rows, terms and columns of each."""
+    """How many leading axes the products of an operation have, and rows, terms and columns of each."""
     types: list[Any] = [var.aval for var in eqn.invars]
     a, b = types
-    (of_a, _), (apart, _) = eqn.params["dimension_numbers"]
-    many, terms = (math.prod(a.shape[i] for i in axes) for axes in (apart, of_a))
-    return many, a.size // (many * terms or 1), terms, b.size // (many * terms or 1)
+    (of_a, _), (leading, _) = eqn.params["dimension_numbers"]
+    many, terms = (math.prod(a.shape[i] for i in axes) for axes in (leading, of_a))
+    return len(leading), a.size // (many * terms or 1), terms, b.size // (many * terms or 1)

@@ -25,7 +25,7 @@ LOOK_INTO = (
     "scan",
     "while",
 )
-LEAST, LEAST_APART = 1 << 27, 1 << 20  # operations of one product, and of a batch of them, that are worth a call
+LEAST = 1 << 20  # operations from which the 10 µs of a call do not count
 
 
 def with_calls(fn: Callable) -> Callable:
@@ -75,16 +75,20 @@ def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
 
 
 def is_worth_a_call(eqn: JaxprEqn) -> bool:
-    """Whether a product is one of float32 matrices that oneDNN takes, and large enough."""
+    """Whether these are products of float32 matrices over two leading axes or more, and many of them.
+
+    So multiply the heads of attention.  One leading axis may be that of runs trained side by side, each of which has
+    the bits that it has alone.
+    """
     types: list[Any] = [var.aval for var in (*eqn.invars, *eqn.outvars)]
     a, b, out = types
     (of_a, of_b), batch = eqn.params["dimension_numbers"]
-    apart = tuple(range(a.ndim - 2))
-    if {a.dtype, b.dtype, out.dtype} != {jnp.dtype("float32")} or not a.ndim == b.ndim == len(apart) + 2:
+    leading = tuple(range(a.ndim - 2))
+    if {a.dtype, b.dtype, out.dtype} != {jnp.dtype("float32")} or not a.ndim == b.ndim == out.ndim >= 4:
         return False
-    if [*map(tuple, batch)] != [apart, apart] or len(of_a) != 1 or min(*of_a, *of_b) < len(apart):
+    if [*map(tuple, batch)] != [leading, leading] or len(of_a) != 1 or min(*of_a, *of_b) < len(leading):
         return False
-    return 2 * out.size * a.shape[of_a[0]] >= (LEAST_APART if apart else LEAST)
+    return 2 * out.size * a.shape[of_a[0]] >= LEAST
 
 
 # --- a product that is a call on one device, and XLA's own on several -----------------------------------------------

@@ -19,7 +19,8 @@ PROGRAMS = {
     "few terms": (False, lambda x, w: x[:, :50] @ w[:50]),
     "a convolution": (False, lambda x, w: (x @ w, nn.convolve(IMAGES, WINDOW))),
     "a convolution of JAX": (False, lambda x, w: (x @ w, nn.convolve(IMAGES, WINDOW, plain=True))),
-    "heads": (False, lambda x, w: (x @ w, jnp.ones((2, 3, 4)) @ jnp.ones((2, 4, 3)))),
+    "of several runs": (True, lambda x, w: jax.vmap(jnp.matmul)(jnp.stack([x] * 3), jnp.stack([w] * 3))),
+    "heads": (False, lambda x, w: (x @ w, jnp.ones((5, 2, 3, 4)) @ jnp.ones((5, 2, 4, 3)))),
     "no product": (False, lambda x, w: x + w.sum()),
 }
 
