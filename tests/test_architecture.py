@@ -14,7 +14,7 @@ FILES = sorted((ROOT / "fdl").rglob("*.py"))
 FLOORS = [
     {"version"},
     {"checks", "recipe", "cache"},
-    {"tree"},
+    {"tree", "cpu"},
     {"compile"},
     {"nn", "losses", "metrics", "optim", "data"},
     {"models", "train"},

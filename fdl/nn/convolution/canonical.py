@@ -39,7 +39,9 @@ def contract_on_cpu(first, second, *, leave, form):
         first, second = first.astype(jnp.float32), second.astype(jnp.float32)
     if leave == "y":
         return _slide(first, second, form.padding, form.stride, form.dilation, form.groups).astype(dtype)
-    return (_input if leave == "x" else _kernel)(first, second, form).astype(dtype)
+    if leave == "x":
+        return input_by_phases(first, second, form, _slide).astype(dtype)
+    return _kernel(first, second, form).astype(dtype)
 
 
 def _slide(x, kernel, padding, stride, dilation, groups):
@@ -74,17 +76,22 @@ def _seen(x, dim, padding, window, stride, dilation):
         yield pad_space(wide, edges)[(slice(None), *(slice(None, None, s) for s in stride))]
 
 
-def _input(kernel, y, form: Form):
+def input_by_phases(kernel, y, form: Form, slide):
     """One convolution of y for each phase of the stride, so that no product has a zero put in by it; interleaved."""
-    groups, (in_dim, out_dim) = form.groups, kernel.shape[-2:]
-    kernel = kernel.reshape(*form.window, in_dim, groups, out_dim // groups)
-    kernel = jnp.flip(jnp.moveaxis(kernel, -1, -3).swapaxes(-1, -2), range(len(form.window)))
-    kernel = lax.optimization_barrier(kernel.reshape(*form.window, out_dim // groups, groups * in_dim))
-    phases = [_phase(kernel, y, form, offset) for offset in itertools.product(*map(range, form.stride))]
+    kernel = turned_kernel(kernel, form)
+    phases = [_phase(kernel, y, form, offset, slide) for offset in itertools.product(*map(range, form.stride))]
     return interleave(phases, form.stride, form.space)
 
 
-def _phase(kernel, y, form: Form, offset):
+def turned_kernel(kernel, form: Form):
+    """The kernel of the adjoint: flipped in space, inputs and outputs of each group in each other's place."""
+    groups, (in_dim, out_dim) = form.groups, kernel.shape[-2:]
+    kernel = kernel.reshape(*form.window, in_dim, groups, out_dim // groups)
+    kernel = jnp.flip(jnp.moveaxis(kernel, -1, -3).swapaxes(-1, -2), range(len(form.window)))
+    return lax.optimization_barrier(kernel.reshape(*form.window, out_dim // groups, groups * in_dim))
+
+
+def _phase(kernel, y, form: Form, offset, slide):
     """The input gradient at cells offset, offset + stride, ... of every axis; kernel is flipped."""
     cuts, padding, dilation = [], [], []
     axes = zip(offset, form.space, form.window, form.stride, form.dilation, form.padding, y.shape[1:-1])
@@ -97,7 +104,7 @@ def _phase(kernel, y, form: Form, offset):
         cuts.append(slice(window - 1 - hits[-1], None, stride // math.gcd(stride, spacing)))
         padding.append((-last, -(-space // stride) + first - count))
         dilation.append(spacing // math.gcd(stride, spacing))
-    return _slide(y, kernel[tuple(cuts)], padding, (1,) * len(cuts), dilation, form.groups)
+    return slide(y, kernel[tuple(cuts)], padding, (1,) * len(cuts), dilation, form.groups)
 
 
 def _kernel(x, y, form: Form):

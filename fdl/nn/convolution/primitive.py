@@ -17,10 +17,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float
-from fdl.nn.convolution.call import as_call
-from fdl.nn.convolution.canonical import Form, contract_on_cpu
+from fdl.nn.convolution.canonical import Form
 from fdl.nn.convolution.eigen import correlate
 from fdl.nn.convolution.geometry import output_paddings, transposed_space
+from fdl.nn.convolution.on_cpu import lower_on_cpu
 from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
 
 
@@ -137,7 +137,7 @@ def _contract(arrays: dict, *, leave: str, form: Form) -> jax.Array:
     return contract_p.bind(first, second, leave=leave, form=form)
 
 
-def _type(first, second, *, leave, form: Form):
+def _type(first, second, *, leave, form: Form, by_onednn=False):
     if leave == "y":
         shape = (first.shape[0], *positions(*form[:5]), second.shape[-1])
     elif leave == "x":
@@ -209,4 +209,4 @@ contract_p.def_abstract_eval(_type)
 ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
 batching.primitive_batchers[contract_p] = _batch
 mlir.register_lowering(contract_p, mlir.lower_fun(_contract_by_definition, multiple_results=False))
-mlir.register_lowering(contract_p, as_call(contract_on_cpu), platform="cpu")
+mlir.register_lowering(contract_p, lower_on_cpu, platform="cpu")

@@ -1,0 +1,69 @@
+"""How a convolution and its gradients are computed on a CPU: by Eigen, and where `fdl.compile` says so by oneDNN.
+
+Eigen gathers what each window sees before it multiplies, oneDNN reads it where it lies.  Of the three forms it computes
+two; the gradient of the kernel stays with Eigen, since XLA knows of no call for it.
+"""
+
+import itertools
+import math
+
+import jax.numpy as jnp
+from jax import lax
+
+from fdl.cpu.calls import convolution, on_one_device
+from fdl.cpu.unsaved import hold
+from fdl.nn.convolution.call import as_call
+from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel
+from fdl.nn.pooling.cells import pad_space
+from fdl.nn.pooling.window import positions
+
+LEAST = 1 << 20  # operations
+
+
+def lower_on_cpu(context, first, second, *, leave, form: Form, by_onednn: bool = False):
+    """The lowering rule of the trilinear form."""
+    called = by_onednn and on_one_device(context) and is_worth_a_call(context.avals_in, leave, form)
+    if called:
+        hold()
+    return (LOWER_CALLED if called else LOWER)(context, first, second, leave=leave, form=form)
+
+
+def is_worth_a_call(types, leave: str, form: Form) -> bool:
+    """Whether oneDNN computes this form of these types, and so much of it that the 10 µs of a call do not count."""
+    if leave == "kernel" or types[0].dtype != jnp.float32:
+        return False
+    image, kernel = types if leave == "y" else reversed(types)
+    return 2 * image.shape[0] * math.prod(positions(*form[:5])) * kernel.size >= LEAST
+
+
+def contract_by_onednn(first, second, *, leave, form: Form):
+    """The output, or the gradient of the input, as calls of oneDNN."""
+    if leave == "y":
+        return _slide(first, second, form.padding, form.stride, form.dilation, form.groups)
+    if max(form.stride) > 1 and first.shape[-2] == 1:
+        return _input_with_holes(first, second, form)
+    return input_by_phases(first, second, form, _slide)
+
+
+def _input_with_holes(kernel, y, form: Form):
+    """The gradient of the input as one convolution of y with zeros between its cells.
+
+    With one channel a group the zeros that are multiplied cost less than putting phases of the stride into each other.
+    """
+    axes = zip(form.space, form.window, form.dilation, form.stride, form.padding, y.shape[1:-1])
+    ends = [((w - 1) * d - low, n + low - (count - 1) * s - 1) for n, w, d, s, (low, _), count in axes]
+    holes = [(0, 0, 0), *((0, 0, s - 1) for s in form.stride), (0, 0, 0)]
+    one = (1,) * len(form.stride)
+    return _slide(
+        lax.pad(y, y.dtype.type(0), holes), turned_kernel(kernel, form), ends, one, form.dilation, form.groups
+    )
+
+
+def _slide(x, kernel, padding, stride, dilation, groups):
+    if min(itertools.chain(*padding)) < 0:
+        x, padding = pad_space(x, padding), [(0, 0)] * len(padding)
+    counts = positions(x.shape[1:-1], kernel.shape[:-2], stride, dilation, padding)
+    return convolution(x, kernel, counts, stride, dilation, padding, groups)
+
+
+LOWER, LOWER_CALLED = as_call(contract_on_cpu), as_call(contract_by_onednn)
