@@ -5,6 +5,11 @@ rates of an optimizer train at once, as one program (`train.swept`). What is ask
 factor between the smallest and the largest rate whose validation error is within twice the best that this optimizer
 reaches.
 
+What ends the band at high rates is not the optimizer alone. A step of Adam is about as large as its rate in every
+weight, so a few at a rate of 0.1 push most ReLUs to where they answer 0 to every digit, with no gradient to come back
+by: nine in ten are dead at the end. The lecture's leaky ReLU, `max(0.1 x, x)`, cannot die, and **with it nearly every
+rate of the range will do**. The end of SGD's band is another: there the loss itself diverges.
+
 One thing needs no measurement. Multiply the loss by 100 and SGD wants a rate 100 times smaller, while Adam and
 RMSProp do not notice: what they divide by grows with the gradient. So the *place* of their band does not depend on
 the units of the loss. How *wide* it is, is another question.
@@ -20,8 +25,11 @@ from examples.course.row import Figure, Outcome, Row
 from fdl import data, losses, nn, optim, train
 
 MEAN, STD = 0.1307 * 255, 0.3081 * 255  # of the training pixels
-MODEL = nn.serial(nn.flatten, nn.dense(784, 128, kernel_init=nn.he_normal()), nn.relu, nn.dense(128, 10))
+MODEL = nn.serial(
+    *(nn.flatten, nn.dense(784, 128, kernel_init=nn.he_normal()), nn.lecture_leaky_relu, nn.dense(128, 10))
+)
 EPOCHS, BATCH = 3, 100
+NAMES = {"sgd": "SGD", "rmsprop": "RMSProp", "adam": "Adam"}
 METHODS = {
     "sgd": (optim.sgd(1.0), np.geomspace(1e-3, 1e1, 13)),
     "rmsprop": (optim.rmsprop(1.0), np.geomspace(1e-5, 1e-1, 13)),
@@ -92,7 +100,7 @@ def draw(arrays: dict[str, np.ndarray]):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 3.8))
-    for name, label in {"sgd": "SGD", "rmsprop": "RMSProp", "adam": "Adam"}.items():
+    for name, label in NAMES.items():
         rates, errors = arrays[name]
         (line,) = axes.loglog(rates, errors, marker=".", label=label)
         axes.plot(band(rates, errors), [2 * errors.min()] * 2, color=line.get_color(), linewidth=4, alpha=0.4)
@@ -101,7 +109,6 @@ def draw(arrays: dict[str, np.ndarray]):
     return figure
 
 
-NAMES = {"sgd": "SGD", "rmsprop": "RMSProp", "adam": "Adam"}
 ROW = Row(
     rows=("67",),
     title="The learning rate, less relevant",
