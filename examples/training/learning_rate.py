@@ -139,11 +139,11 @@ ROW = Row(
         ),
     ),
     run=run,
-    budget=200,
+    budget=100,
     draw=draw,
     note="The upper ends of the bands of Adam and RMSProp are those of the range. By one yardstick for all, twice the "
     "lowest error of any, the band of SGD is 7 wide and theirs are 2,200 and 2,500. With ReLU and constant rates from "
     "1e-5 to 0.1 the bands were 52 for SGD, 97 and 252, so 1.9 and 4.9 times as wide; with ReLU and falling rates that "
-    "of Adam was 7.5 times as wide, 112 against 15. At a constant rate of 0.1 nine in ten of the ReLUs ended dead under "
-    "Adam, three in four under RMSProp, in batches of 1,000. Cut for time: one seed, 128 hidden units, three epochs.",
+    "of Adam was 7.5 times as wide, 112 against 15. At a constant rate of 0.1 nine in ten ReLUs ended dead under Adam, "
+    "three in four under RMSProp, in batches of 1,000. Cut for time: one seed, 128 hidden units, three epochs.",
 )
