@@ -6,10 +6,16 @@ ones the floor of the root is `√δ` in the lecture and `δ` in the paper: for 
 paper's step is a thousand times the lecture's**.
 
 The trials are the paper's. Softmax regression on MNIST, rates falling like `1 / √t`: Adam beside AdaGrad and SGD with
-Nesterov's momentum, each at the best of five rates (by its last training loss, which is what is compared), and Adam
-in both forms. Then the network 784-1000-1000-10 with dropout.
+Nesterov's momentum, each at the best point of a grid of decays and rates, and Adam in both forms. What is compared is
+what the paper plots, the mean loss of the batches of each epoch, here over eight orders of the digits; the grid is
+searched in a ninth, so that nobody wins by luck. Then the network 784-1000-1000-10 with dropout.
+
+At `β₁ = 0` and `β₂ → 1` Adam under a rate of `α / √t` *is* AdaGrad: `r̂` is then the mean of all squares so far, and
+its step `α g / √(Σg²)`. So all that Adam adds here is to forget the large gradients of the beginning, and to average
+the noise of the last ones: **a thousandth of a nat**, and the curves have to be smooth to show it.
 """
 
+import itertools
 from pathlib import Path
 
 import jax
@@ -25,15 +31,25 @@ MLP = nn.serial(
     *(nn.flatten, nn.dense(784, 1000, kernel_init=nn.he_normal()), nn.relu, nn.dropout(0.2)),
     *(nn.dense(1000, 1000, kernel_init=nn.he_normal()), nn.relu, nn.dropout(0.2), nn.dense(1000, 10)),
 )
-BATCH, EPOCHS, MLP_EPOCHS = 128, 45, 8
+BATCH, EPOCHS, ORDERS, MLP_EPOCHS = 128, 45, 8, 8
+COMPARED = slice(9, EPOCHS)  # epochs 10 to 45
 ROOT = optim.counting(
     lambda updates, params, step: jax.tree.map(lambda u: u * (1 + step.astype(u.dtype)) ** -0.5, updates)
 )
-METHODS = {  # the direction before the rate, and the rates
-    "adam": (optim.chain(optim.scale_by_adam(), ROOT), (1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
-    "lecture": (optim.chain(optim.scale_by_adam(eps_in_root=True), ROOT), (1e-2, 3e-2, 1e-1, 3e-1, 1.0)),
-    "adagrad": (optim.scale_by_adagrad(), (3e-2, 1e-1, 3e-1, 1.0, 3.0)),
-    "nesterov": (optim.chain(optim.accumulate(0.9, nesterov=True), ROOT), (3e-1, 1.0, 3.0, 10.0, 30.0)),
+
+
+def adam_at(b1: float, b2: float, **form) -> optim.Transform:
+    return optim.chain(optim.scale_by_adam(b1, b2, **form), ROOT)
+
+
+def nesterov_at(momentum: float) -> optim.Transform:
+    return optim.chain(optim.accumulate(momentum, nesterov=True), ROOT)
+
+
+METHODS = {  # the direction before the rate, its decays to choose from, and the rates
+    "adam": (adam_at, tuple(itertools.product((0.9, 0.99), (0.999, 0.9999))), np.geomspace(0.14, 0.34, 6)),
+    "adagrad": (optim.scale_by_adagrad, ((),), np.geomspace(0.14, 0.34, 6)),
+    "nesterov": (nesterov_at, ((0.9,), (0.99,)), np.geomspace(0.4, 3.0, 6)),
 }
 
 
@@ -46,33 +62,47 @@ def regression_loss(params, state, batch, key):
     return losses.cross_entropy(logits, batch["label"]).mean(), (state, {})
 
 
-def regressions(name: str, train_set, test_set, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """At each rate the loss on all training images after each epoch, (EPOCHS, rates), and the test error in percent."""
-    direction, rates = METHODS[name]
+def regressions(direction: optim.Transform, rates, train_set, orders) -> tuple[np.ndarray, list[dict]]:
+    """The mean loss of the batches of each epoch, (EPOCHS, rates), over the orders; the parameters each ends at."""
     optimizer = optim.chain(direction, optim.hyper(optim.scale_by_learning_rate(1.0), "learning_rate"))
-    state = train.init_sweep(SOFTMAX.init, optimizer, [seed] * len(rates), learning_rate=rates)
-    step = train.swept(train.make_train_step(regression_loss, optimizer))
-    batches = data.shuffled(train_set, BATCH, seed)
-    each = jax.jit(jax.vmap(lambda params, part: regression_loss(params, {}, part, None)[0], (0, None)))
-    found = []
-    for _ in range(EPOCHS):
-        state, _ = train.run(step, state, batches, batches.steps_per_epoch)
-        found.append(np.mean([each(state.params, part) for part, _ in data.in_order(train_set, 5000)], axis=0))
-    answers = jax.vmap(lambda params: SOFTMAX.apply(params, {}, pixels(test_set))[0].argmax(-1))(state.params)
-    return np.array(found), 100 * np.mean(np.asarray(answers) != test_set["label"], axis=1)
+    step, found, ends = train.swept(train.make_train_step(regression_loss, optimizer)), [], []
+    for order in orders:
+        batches = data.shuffled(train_set, BATCH, order)
+        state = train.init_sweep(SOFTMAX.init, optimizer, [0] * len(rates), learning_rate=rates)
+        state, log = train.run(step, state, batches, EPOCHS * batches.steps_per_epoch)
+        found.append(log["loss"].reshape(EPOCHS, -1, len(rates)).mean(1))
+        ends.append(state.params)
+    return np.mean(found, axis=0), ends
+
+
+def best_of(name: str, train_set, order: int) -> tuple[tuple[float, ...], float]:
+    """The decays and the rate of the lowest mean loss over the epochs that are compared."""
+    make, decays, rates = METHODS[name]
+    found = [regressions(make(*each), rates, train_set, [order])[0][COMPARED].mean(0) for each in decays]
+    i, j = np.unravel_index(np.nanargmin(found), np.shape(found))
+    return decays[i], float(rates[j])
 
 
 def compare(train_set, test_set, seed: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Each method at its best rate: how far Adam's loss is above that of the others, from epoch 10 on."""
-    curves, figures, errors = {}, {}, {}
-    for name, (_, rates) in METHODS.items():
-        found, wrong = regressions(name, train_set, test_set, seed)
-        best = int(np.nanargmin(found[-1]))
-        curves[name], figures[f"{name}_loss"], figures[f"{name}_rate"] = found[:, best], found[-1, best], rates[best]
-        errors[name] = wrong[best]
+    """Each method at its best: how far Adam's loss is above that of the others, at most, in the epochs compared."""
+    figures, curves, errors = {}, {}, {}
+    answers = jax.jit(jax.vmap(lambda params: SOFTMAX.apply(params, {}, pixels(test_set))[0].argmax(-1)))
+
+    def compete(name, direction, rate):
+        curve, ends = regressions(direction, [rate], train_set, range(ORDERS * seed, ORDERS * (seed + 1)))
+        curves[name] = curve[:, 0]
+        errors[name] = 100 * np.mean([np.asarray(answers(params)[0]) != test_set["label"] for params in ends])
+
+    for name, (make, *_) in METHODS.items():
+        decays, rate = best_of(name, train_set, 1000 + seed)
+        compete(name, make(*decays), rate)
+        figures |= {f"{name}_loss": curves[name][-1], f"{name}_rate": rate}
+        figures |= {f"{name}_{i}": decay for i, decay in enumerate(decays, 1)}
+        if name == "adam":
+            compete("lecture", make(*decays, eps_in_root=True), rate)
     figures |= {"regression_error": errors["adam"], "forms_apart": abs(errors["adam"] - errors["lecture"])}
     for other in ("adagrad", "nesterov"):
-        figures[f"adam_above_{other}"] = float((curves["adam"] - curves[other])[9:].max())
+        figures[f"adam_above_{other}"] = (curves["adam"] - curves[other])[COMPARED].max()
     return figures, curves
 
 
@@ -111,17 +141,17 @@ def run(seed: int, folder: Path) -> Outcome:
     figures, curves = compare(train_set, test_set, seed)
     figures |= {"test_error": network(train_set, test_set, seed)}
     figures |= {"ratio_common": ratio_at(1e-2), "ratio_tiny": ratio_at(1e-7)}
-    return Outcome(figures, curves, EPOCHS * 468 + MLP_EPOCHS * 468)
+    return Outcome(figures, curves, (EPOCHS + MLP_EPOCHS) * 468)
 
 
 def draw(arrays: dict[str, np.ndarray]):
-    """The training losses of the three methods."""
+    """The losses of the three methods."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
     for name, label in {"adam": "Adam", "adagrad": "AdaGrad", "nesterov": "SGD with Nesterov's momentum"}.items():
         axes.plot(np.arange(1, EPOCHS + 1), arrays[name], label=label)
-    axes.set(xlabel="epoch", ylabel="loss on all training digits", title="Softmax regression, each at its best rate")
+    axes.set(xlabel="epoch", ylabel="mean loss of the batches", ylim=(0.22, 0.27))
     axes.legend()
     return figure
 
@@ -141,18 +171,23 @@ ROW = Row(
         *(
             Figure(f"{name}_{what}", f"{name}: {words}")
             for name in METHODS
-            for what, words in (("loss", "training loss after 45 epochs, nats"), ("rate", "the best of its five rates"))
+            for what, words in (("loss", "mean loss of the batches of epoch 45, nats"), ("rate", "the best rate"))
         ),
+        Figure("adam_1", "adam: the best β₁"),
+        Figure("adam_2", "adam: the best β₂"),
+        Figure("nesterov_1", "nesterov: the best momentum"),
         Figure("test_error", "784-1000-1000-10 with dropout, test error, %", "", high=1.6),
-        Figure("regression_error", "softmax regression by Adam, test error, %"),
-        Figure("forms_apart", "test errors of Adam in the two forms, apart, points", "", high=0.1),
+        Figure("regression_error", "softmax regression by Adam, mean test error, %"),
+        Figure("forms_apart", "mean test errors of Adam in the two forms, apart, points", "", high=0.1),
         Figure("ratio_common", "paper's step over the lecture's at g = 1e-2, in units of theory", "1", 0.999, 1.001),
         Figure("ratio_tiny", "the same at g = 1e-7, where it is 909", "1", 0.999, 1.001),
     ),
     run=run,
     budget=400,
     draw=draw,
-    note="At its own best rate AdaGrad runs even with Adam: over epochs 10 to 45 Adam is 0.0008 nats below on average, "
-    "below at 21 of 36 epochs, and above by 0.005 at one. Cut for time: the two forms are compared on the regression, "
-    "and the network trains for eight epochs, not 200.",
+    note="With β₁ = 0.9 Adam is 0.0004 nats below AdaGrad on average over epochs 10 to 45, each at its best rate, and "
+    "above by as much at single epochs of a single order; with 0.99, the end of the grid, 0.0011 below. By the loss on "
+    "all digits at the ends of epochs, rates a factor three apart and one order, they were even: 0.0008 below on "
+    "average and 0.005 above at one epoch. Decays and rates are chosen by the loss that is compared, as in the paper. "
+    "Cut for time: the two forms are compared on the regression, and the network trains for eight epochs, not 200.",
 )

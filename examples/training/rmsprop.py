@@ -6,8 +6,10 @@ average. Hinton's example: nine gradients of +0.1, then one of −0.9, and so on
 eight steps in ten, **RMSProp stays where it is**. With ρ = 0 it is sign descent again.
 
 The lecture's box puts Nesterov's momentum on top: the gradient is taken at `θ̃ = θ + αv`, then `v ← αv − (ε/√r) ⊙ g`
-and `θ ← θ + v`. Both train the same network here, at rates chosen on validation digits: first plain RMSProp to the
-end, with a rate that falls, then both at constant rates until 2 % of the validation digits are wrong.
+and `θ ← θ + v`. First plain RMSProp trains a network to the end here, with a rate that falls. Then both race at
+constant rates, the best of four each, until 2 % of the validation digits are wrong. The race is in batches of 5,000:
+**momentum pays where curvature holds the rate down**. Where the noise of small batches does, a velocity is only a
+larger rate by another name, and the race ends even.
 """
 
 from pathlib import Path
@@ -24,8 +26,8 @@ SEEDS = 2
 MLP = nn.serial(nn.flatten, nn.dense(784, 512, kernel_init=nn.he_normal()), nn.relu, nn.dense(512, 10))
 EPOCHS, BATCH = 8, 100
 SMALL = nn.serial(nn.flatten, nn.dense(784, 256, kernel_init=nn.he_normal()), nn.relu, nn.dense(256, 10))
-RATES = {"rmsprop": (1e-3, 3e-3, 1e-2), "momentum": (1e-4, 3e-4, 1e-3)}
-RACE, RACE_BATCH, LOOK, GOAL = 600, 1000, 20, 0.02
+RATES = {"rmsprop": (1e-3, 2e-3, 4e-3, 8e-3), "momentum": (2e-4, 4e-4, 8e-4, 1.6e-3)}
+RACE, RACE_BATCH, LOOK, GOAL = 600, 5000, 10, 0.02
 
 
 def drift(optimizer: optim.Transform, rate: float) -> float:
@@ -79,7 +81,7 @@ def to_the_end(train_set, test_set, seed: int) -> np.ndarray:
 
 
 def race(name: str, train_set, valid_set, seed: int) -> np.ndarray:
-    """Validation errors every LOOK steps, (looks, rates, SEEDS), at each constant rate."""
+    """Validation errors every LOOK steps, (looks, rates, SEEDS), until the first rate is at the goal."""
     make = {"rmsprop": optim.rmsprop(1e-3), "momentum": optim.rmsprop_momentum(1e-3)}[name]
     optimizer = optim.hyper(make, "learning_rate")
     runs = [(rate, each) for rate in RATES[name] for each in range(SEEDS)]
@@ -89,14 +91,10 @@ def race(name: str, train_set, valid_set, seed: int) -> np.ndarray:
     batches = data.shuffled(train_set, RACE_BATCH, seed)
     for _ in range(RACE // LOOK):
         state, _ = train.run(step, state, batches, LOOK)
-        found.append(errors(state, valid_set))
-    return np.array(found).reshape(-1, len(RATES[name]), SEEDS)
-
-
-def steps_to_goal(errors: np.ndarray) -> np.ndarray:
-    """Steps until the mean error over the seeds is at the goal, for each rate; infinite if it never is."""
-    there = errors.mean(-1) <= GOAL
-    return np.where(there.any(0), LOOK * (there.argmax(0) + 1.0), np.inf)
+        found.append(errors(state, valid_set).reshape(-1, SEEDS))
+        if found[-1].mean(-1).min() <= GOAL:
+            break
+    return np.array(found)
 
 
 def run(seed: int, folder: Path) -> Outcome:
@@ -113,25 +111,26 @@ def run(seed: int, folder: Path) -> Outcome:
     figures["test_error"] = 100 * float(to_the_end(train_set, test_set, seed).mean())
     errors = {name: race(name, train_set, valid_set, seed) for name in RATES}
     for name, each in errors.items():
-        steps = steps_to_goal(each)
-        figures |= {f"{name}_steps": float(steps.min()), f"{name}_rate": RATES[name][int(steps.argmin())]}
+        last = each[-1].mean(-1)
+        steps = LOOK * len(each) if last.min() <= GOAL else np.inf
+        figures |= {f"{name}_steps": steps, f"{name}_rate": RATES[name][int(last.argmin())]}
     figures["speed_up"] = figures["momentum_steps"] / figures["rmsprop_steps"]
-    return Outcome(figures, errors, EPOCHS * 550 + 2 * RACE)
+    return Outcome(figures, errors, EPOCHS * 550 + LOOK * sum(map(len, errors.values())))
 
 
 def draw(arrays: dict[str, np.ndarray]):
-    """The validation errors of the race, mean over the seeds."""
+    """The validation errors of the race, mean over the seeds, at the best rate and thinly at the others."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6.4, 3.6))
-    for name, style in (("rmsprop", "-"), ("momentum", "--")):
-        for i, rate in enumerate(RATES[name]):
-            errors = 100 * arrays[name][:, i].mean(-1)
-            label = f"{'RMSProp' if name == 'rmsprop' else 'with momentum'}, rate {rate:g}"
-            axes.plot(LOOK * np.arange(1, len(errors) + 1), errors, style, linewidth=1, label=label)
+    figure, axes = plt.subplots(figsize=(5.6, 3.2))
+    for name, label, color in (("rmsprop", "RMSProp", "tab:blue"), ("momentum", "with momentum", "tab:orange")):
+        errors = 100 * arrays[name].mean(-1)
+        lines = axes.plot(LOOK * np.arange(1, len(errors) + 1), errors, color=color, linewidth=0.5)
+        best = int(errors[-1].argmin())
+        lines[best].set(linewidth=2, label=f"{label}, rate {RATES[name][best]:g}")
     axes.axhline(100 * GOAL, color="grey", linewidth=1)
-    axes.set(xlabel="step", ylabel="validation error, %", ylim=(1.5, 6))
-    axes.legend(fontsize=8)
+    axes.set(xlabel="step", ylabel="validation error, %", ylim=(1.5, 8))
+    axes.legend()
     return figure
 
 
@@ -154,7 +153,7 @@ ROW = Row(
             "test_error", "784-512-10, RMSProp with a falling rate, test error, mean of two networks, %", "", high=1.9
         ),
         Figure("speed_up", "steps with momentum over steps without, to 2 % validation error", "", high=0.7),
-        Figure("rmsprop_steps", "steps of RMSProp to 2 %, 784-256-10, batches of 1,000, best constant rate"),
+        Figure("rmsprop_steps", "steps of RMSProp to 2 %, 784-256-10, batches of 5,000, best constant rate"),
         Figure("momentum_steps", "steps of RMSProp with momentum 0.9"),
         Figure("rmsprop_rate", "the best rate of RMSProp"),
         Figure("momentum_rate", "the best rate with momentum"),
@@ -162,7 +161,7 @@ ROW = Row(
     run=run,
     budget=300,
     draw=draw,
-    note="The race ends even: RMSProp with momentum 0.9 at a tenth of the rate follows the path of RMSProp without, in "
-    "batches of 1,000 as in batches of 100 (1,700 steps each). Cut for time: two networks, eight epochs; the steps are "
+    note="In batches of 100 and of 1,000 the race ends even: with momentum 0.9 at a tenth of the rate RMSProp follows "
+    "the path of RMSProp without (1,700 and 220 steps each). Cut for time: two networks, eight epochs; the steps are "
     "counted on the validation digits that chose the rates.",
 )
