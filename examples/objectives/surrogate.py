@@ -175,7 +175,14 @@ ROW = Row(
         Figure("accuracy_wins", "share of ten runs in which accuracy chose the better epoch"),
     ),
     run=run,
-    budget=200,
+    budget=60,
     draw=draw,
-    note="",
+    note="Ten runs side by side, each figure over all of them, trained on 5,000 digits; 5,000 others choose the epoch.  "
+    "The set-up was chosen on digits held out of the training set, three runs each, before it met the test set; there "
+    "the error fell by 6.9 % within 60 epochs (from 6.13 to 5.71 %).  From He's initial weights it was 5.3 %, with a "
+    "rate of 0.001 2.8, with SGD and momentum 2.7 or, under a cosine, 1.4; with dropout it rose.  From N(0, 0.2²) at a "
+    "rate of 0.002 it was 8.5, but from a higher error, to a higher one.  With more digits less is left: with 10,000 "
+    "and He's weights 2.9 %; with 55,000 and SGD the test error fell by 2.6 %, from 1.96 to 1.91.  In all ten runs "
+    "held-out accuracy chose a better epoch than held-out cross-entropy, whose minimum comes before the training error "
+    "is 0.",
 )

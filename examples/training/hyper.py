@@ -183,7 +183,7 @@ ROW = Row(
         Figure("hyperband_steps", "its steps over those of the fine grid"),
     ),
     run=run,
-    budget=120,
+    budget=60,
     draw=draw,
     note="Bits are equal on a CPU, with one thread, two and eight, because each run of a sweep has its own copy of the "
     "batch and sums the gradients of its biases as it would alone. With one batch for all, the products of the runs "
