@@ -177,7 +177,7 @@ ROW = Row(
     run=run,
     budget=60,
     draw=draw,
-    note="Ten runs side by side, each figure over all of them, trained on 5,000 digits; 5,000 others choose the epoch.  "
+    note="Ten runs side by side, each figure over all of them, trained on 5,000 digits; 5,000 others choose an epoch.  "
     "The set-up was chosen on digits held out of the training set, three runs each, before it met the test set; there "
     "the error fell by 6.9 % within 60 epochs (from 6.13 to 5.71 %).  From He's initial weights it was 5.3 %, with a "
     "rate of 0.001 2.8, with SGD and momentum 2.7 or, under a cosine, 1.4; with dropout it rose.  From N(0, 0.2²) at a "
