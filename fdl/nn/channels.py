@@ -49,28 +49,33 @@ def _sum(x, *, shared):
 
 
 def _sum_on_cpu(x, *, shared):
-    """A shared array is read as it lies, for XLA would compute it again for another shape; others: `_sum_of_parts`."""
+    """A shared array is read as it lies, for XLA would compute it again for another shape; others: `_sum_of_parts`.
+
+    Each of a batch is summed as it would be by itself, so that runs trained side by side have the bits of each alone.
+    """
     batch, rows, _ = x.shape
-    if batch != 1 or rows == 0:
+    if batch == 0 or rows < 2:
         return _sum(x, shared=shared)
     wide, part = widen(x), _divisor(rows, ROWS)
     if shared and rows // part <= PARTS:
-        partial = jnp.repeat(jnp.eye(rows // part, dtype=wide.dtype), part, axis=1) @ wide[0]
+        ones = jnp.repeat(jnp.eye(rows // part, dtype=wide.dtype), part, axis=1)
+        partial = jnp.broadcast_to(ones, (batch, *ones.shape)) @ wide
     else:
-        partial = _sum_of_parts(wide, _divisor(rows, min(max(x.nbytes // SHARED, 4), PARTS)))
-    return jnp.sum(partial, axis=0, keepdims=True).astype(x.dtype)
+        partial = _sum_of_parts(wide, _divisor(rows, min(max(x.nbytes // batch // SHARED, 4), PARTS)))
+    return jnp.sum(partial, axis=1).astype(x.dtype)
 
 
 def _sum_of_parts(x, parts):
-    """The parts of x added up row by row, then a product with ones.  (1, rows, dim) -> (few rows, dim)
+    """The parts of x added up row by row, then a product with ones.  (batch, rows, dim) -> (batch, few rows, dim)
 
     The first stage is element-wise, so what makes x is computed within it and never written; few enough parts are
     added by straight code, and leave enough for all cores.  The product keeps XLA from making one slow loop of all.
     """
-    rows, dim = x.shape[1] // parts, x.shape[2]
-    partial = jnp.sum(x.reshape(parts, rows, dim), axis=0)
+    batch, rows, dim = x.shape[0], x.shape[1] // parts, x.shape[2]
+    partial = jnp.sum(x.reshape(batch, parts, rows, dim), axis=1)
     together = _divisor(rows, ROWS)
-    return (jnp.ones((rows // together, 1, together), x.dtype) @ partial.reshape(-1, together, dim))[:, 0]
+    ones = jnp.ones((batch, rows // together, 1, together), x.dtype)
+    return (ones @ partial.reshape(batch, -1, together, dim))[:, :, 0]
 
 
 def _divisor(number: int, most: int) -> int:

@@ -39,7 +39,7 @@ class Group:
         """The runs before their first step."""
 
         def begin(numbered):
-            runs = along_runs(lambda one: self.program.begin(one[1], batch), numbered, exact=self.exact)
+            runs = along_runs(lambda one, _: self.program.begin(one[1], batch), numbered, (), exact=self.exact)
             return runs.step[0], runs._replace(step=None)
 
         begin = over_devices(begin, self.devices, RUNS, (WHOLE, RUNS))

@@ -51,17 +51,18 @@ def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> St
     """The step of all runs of a sweep at once, all on the same batch; every metric has an axis of runs, (runs,).
 
     `run` takes it like any other step.  A run that diverges does not stop the others: its loss is NaN from there on.
-    Products of all runs are one product, which adds up in another order than that of a run by itself.  With exact the
-    runs are computed in turn inside the program: slower, and with the bits of each by itself.  With several devices
+    Each run has its own copy of the batch, since the products of all with one batch would be one product, which adds
+    up in another order: so on a CPU runs of dense layers have the bits of each by itself.  With exact the runs take
+    turns inside the program: slower, and no bit depends on the others, whatever they compute.  With several devices
     each takes an equal part of the runs, and they have nothing to tell each other.
     """
 
     def each(count, runs, batch):
-        def one(own):
+        def one(own, batch):
             after, metrics = step.pure(own._replace(step=count), batch)
             return after._replace(step=None), (after.step, metrics)
 
-        after, (steps, metrics) = along_runs(one, runs, exact=exact)
+        after, (steps, metrics) = along_runs(one, runs, batch, exact=exact)
         return after, steps[0], metrics
 
     split = over_devices(each, devices, (WHOLE, RUNS, WHOLE), (RUNS, WHOLE, RUNS))
@@ -73,9 +74,14 @@ def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> St
     return Step(all_of_them)
 
 
-def along_runs(f: Callable, runs: Tree, *, exact: bool = False) -> Any:
-    """f of every run: all at once, or with exact in turn."""
-    return jax.lax.map(f, runs) if exact else jax.vmap(f)(runs)
+def along_runs(f: Callable, runs: Tree, same: Tree, *, exact: bool = False) -> Any:
+    """f(run, same) of every run: all at once, each with its own copy of what is the same, or with exact in turn."""
+    barrier = jax.lax.optimization_barrier
+    if exact:
+        return jax.lax.map(lambda run: f(barrier(run), same), runs)  # a run is read before anything is made of it
+    count = len(jax.tree.leaves(runs)[0])
+    copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), same)
+    return jax.vmap(f)(runs, barrier(copies))  # the compiler must not see that they are equal
 
 
 def over_devices(f: Callable, devices: Sequence[Any], given: Any, made: Any) -> Callable:

@@ -7,6 +7,7 @@ import pytest
 
 from fdl import data, losses, nn, optim, train, tree
 from fdl.checks import ShapeError, TreeError
+from fdl.compile import on_cpu
 
 MODEL = nn.serial(nn.dense(3, 8), nn.batch_norm(8), nn.tanh, nn.dropout(0.2), nn.dense(8, 2))
 RNG = np.random.default_rng(0)
@@ -21,39 +22,43 @@ def loss_fn(params, state, batch, key):
     return losses.cross_entropy(logits, batch["label"]).mean(), (state, {"seen": jnp.float32(len(batch["x"]))})
 
 
-@pytest.fixture(scope="module")
-def done():
+def swept(exact=False):
     state = train.init_sweep(MODEL.init, OPTIMIZER, SEEDS, learning_rate=RATES)
-    return train.run(train.swept(train.make_train_step(loss_fn, OPTIMIZER)), state, BATCHES, 7)
+    return train.run(train.swept(train.make_train_step(loss_fn, OPTIMIZER), exact=exact), state, BATCHES, 7)
+
+
+@pytest.fixture(scope="module")
+def done(compiled_as_for_users):
+    return swept()
+
+
+@pytest.fixture(scope="module")
+def alone(compiled_as_for_users):
+    step, found = train.make_train_step(loss_fn, OPTIMIZER), []
+    for seed, rate in zip(SEEDS, RATES):
+        start = optim.set_hyper(train.init_state(MODEL.init, OPTIMIZER, seed=seed), learning_rate=rate)
+        found.append(train.run(step, start, BATCHES, 7))
+    return found
 
 
 @pytest.mark.parametrize("i", range(3))
-def test_each_run_is_the_run_by_itself(done, i):
-    step = train.make_train_step(loss_fn, OPTIMIZER)
-    start = train.init_state(MODEL.init, OPTIMIZER, seed=SEEDS[i])
-    start = start._replace(opt_state=optim.set_hyper(start.opt_state, learning_rate=RATES[i]))
-    alone, log = train.run(step, start, BATCHES, 7)
+def test_each_run_is_the_run_by_itself(done, alone, i):
     swept, own = done
-    np.testing.assert_allclose(own["loss"][:, i], log["loss"], rtol=2e-6)
-    found = train.run_of(swept, i)
-    assert jax.tree.structure(found) == jax.tree.structure(alone)
+    np.testing.assert_allclose(own["loss"][:, i], alone[i][1]["loss"], rtol=2e-6)
+    found, one = train.run_of(swept, i), alone[i][0]
+    assert jax.tree.structure(found) == jax.tree.structure(one)
     assert int(found.step) == 7
-    np.testing.assert_array_equal(jax.random.key_data(found.key), jax.random.key_data(alone.key))
+    np.testing.assert_array_equal(jax.random.key_data(found.key), jax.random.key_data(one.key))
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6)
-    jax.tree.map(close, found._replace(key=0), alone._replace(key=0))
+    jax.tree.map(close, found._replace(key=0), one._replace(key=0))
 
 
-def test_an_exact_sweep_has_the_bits_of_each_run_by_itself(done):
-    state = train.init_sweep(MODEL.init, OPTIMIZER, SEEDS, learning_rate=RATES)
-    step = train.make_train_step(loss_fn, OPTIMIZER)
-    swept, own = train.run(train.swept(step, exact=True), state, BATCHES, 7)
-    for i in range(3):
-        start = train.init_state(MODEL.init, OPTIMIZER, seed=SEEDS[i])
-        start = start._replace(opt_state=optim.set_hyper(start.opt_state, learning_rate=RATES[i]))
-        alone, log = train.run(step, start, BATCHES, 7)
-        assert tree.digest(train.run_of(swept, i)) == tree.digest(alone)
+@pytest.mark.parametrize("exact", [True, False] if on_cpu() else [True])
+def test_a_sweep_has_the_bits_of_each_run_by_itself(compiled_as_for_users, alone, exact):
+    together, own = swept(exact)
+    for i, (one, log) in enumerate(alone):
+        assert tree.digest(train.run_of(together, i)) == tree.digest(one)
         np.testing.assert_array_equal(own["loss"][:, i], log["loss"])
-    np.testing.assert_allclose(own["loss"], done[1]["loss"], rtol=2e-6)
 
 
 def test_seeds_and_rates_make_the_runs_differ(done):
