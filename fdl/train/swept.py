@@ -10,6 +10,7 @@ from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as Spec
 
 from fdl.checks import ShapeError
+from fdl.compile import on_cpu
 from fdl.optim import Transform, set_hyper
 from fdl.train.state import TrainState, first_state
 from fdl.train.step import Step
@@ -51,8 +52,8 @@ def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> St
     """The step of all runs of a sweep at once, all on the same batch; every metric has an axis of runs, (runs,).
 
     `run` takes it like any other step.  A run that diverges does not stop the others: its loss is NaN from there on.
-    Each run has its own copy of the batch, since the products of all with one batch would be one product, which adds
-    up in another order: so on a CPU runs of dense layers have the bits of each by itself.  With exact the runs take
+    On a CPU each run has its own copy of the batch, since the products of all with one batch would be one product,
+    which adds up in another order: so runs of dense layers have the bits of each by itself.  With exact the runs take
     turns inside the program: slower, and no bit depends on the others, whatever they compute.  With several devices
     each takes an equal part of the runs, and they have nothing to tell each other.
     """
@@ -75,10 +76,12 @@ def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> St
 
 
 def along_runs(f: Callable, runs: Tree, same: Tree, *, exact: bool = False) -> Any:
-    """f(run, same) of every run: all at once, each with its own copy of what is the same, or with exact in turn."""
+    """f(run, same) of every run: exact in turn, else at once, on a CPU each with its own copy of what is the same."""
     barrier = jax.lax.optimization_barrier
     if exact:
         return jax.lax.map(lambda run: f(barrier(run), same), runs)  # a run is read before anything is made of it
+    if not on_cpu():
+        return jax.vmap(f, (0, None))(runs, same)
     count = len(jax.tree.leaves(runs)[0])
     copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), same)
     return jax.vmap(f)(runs, barrier(copies))  # the compiler must not see that they are equal
