@@ -8,11 +8,11 @@ import json
 import logging
 from collections.abc import Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
+from jaxlib.version import __version__ as jaxlib_version
 
 KNOWN = ("0.10.2",)
 
@@ -23,7 +23,7 @@ def usable() -> bool:
     cpu = Path("/proc/cpuinfo")
     if not cpu.exists() or "avx512f" not in cpu.read_text():
         return False
-    known = version("jaxlib") in KNOWN
+    known = jaxlib_version in KNOWN
     if not known:
         logging.getLogger("fdl").info("oneDNN is called in jaxlib %s, not in this one", ", ".join(KNOWN))
     return known
