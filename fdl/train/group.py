@@ -50,7 +50,7 @@ class Group:
 
     def step(self) -> Step:
         """The step of all runs."""
-        return swept(Step(self.program.step), exact=self.exact, devices=self.devices)
+        return swept(Step(self.program.step), exact=self.exact, copies=True, devices=self.devices)
 
     def measured(self, runs: Run) -> list[dict[str, Any]]:
         """What each run gave; they take turns, so that measuring takes the memory of one."""

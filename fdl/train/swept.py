@@ -48,14 +48,15 @@ def _first_states(init: Callable, optimizer_init: Callable, seeds: jax.Array, va
     return jax.vmap(make)(seeds, values)
 
 
-def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> Step:
+def swept(step: Step, *, exact: bool = False, copies: bool = False, devices: Sequence[Any] = ()) -> Step:
     """The step of all runs of a sweep at once, all on the same batch; every metric has an axis of runs, (runs,).
 
     `run` takes it like any other step.  A run that diverges does not stop the others: its loss is NaN from there on.
-    On a CPU each run has its own copy of the batch, since the products of all with one batch would be one product,
-    which adds up in another order: so runs of dense layers have the bits of each by itself.  With exact the runs take
-    turns inside the program: slower, and no bit depends on the others, whatever they compute.  With several devices
-    each takes an equal part of the runs, and they have nothing to tell each other.
+    The products of all runs with one batch are one product, the fastest form, which adds up in another order than that
+    of one run.  With copies each has a batch of its own on a CPU: runs of dense layers have the bits of each by itself,
+    in up to twice the time.  With exact the runs take turns inside the program: slower, and no bit depends on the
+    others, whatever they compute.  With several devices each takes an equal part of the runs, and they have nothing to
+    tell each other.
     """
 
     def each(count, runs, batch):
@@ -63,7 +64,7 @@ def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> St
             after, metrics = step.pure(own._replace(step=count), batch)
             return after._replace(step=None), (after.step, metrics)
 
-        after, (steps, metrics) = along_runs(one, runs, batch, exact=exact)
+        after, (steps, metrics) = along_runs(one, runs, batch, exact=exact, copies=copies)
         return after, steps[0], metrics
 
     split = over_devices(each, devices, (WHOLE, RUNS, WHOLE), (RUNS, WHOLE, RUNS))
@@ -75,16 +76,16 @@ def swept(step: Step, *, exact: bool = False, devices: Sequence[Any] = ()) -> St
     return Step(all_of_them)
 
 
-def along_runs(f: Callable, runs: Tree, same: Tree, *, exact: bool = False) -> Any:
-    """f(run, same) of every run: exact in turn, else at once, on a CPU each with its own copy of what is the same."""
+def along_runs(f: Callable, runs: Tree, same: Tree, *, exact: bool = False, copies: bool = False) -> Any:
+    """f(run, same) of every run: exact in turn, else at once; with copies, on a CPU, of what is the same."""
     barrier = jax.lax.optimization_barrier
     if exact:
         return jax.lax.map(lambda run: f(barrier(run), same), runs)  # a run is read before anything is made of it
-    if not on_cpu():
+    if not (copies and on_cpu()):
         return jax.vmap(f, (0, None))(runs, same)
     count = len(jax.tree.leaves(runs)[0])
-    copies = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), same)
-    return jax.vmap(f)(runs, barrier(copies))  # the compiler must not see that they are equal
+    own = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *x.shape)), same)
+    return jax.vmap(f)(runs, barrier(own))  # the compiler must not see that they are equal
 
 
 def over_devices(f: Callable, devices: Sequence[Any], given: Any, made: Any) -> Callable:
