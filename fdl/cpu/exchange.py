@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Primitive, jaxpr_as_fun
 from jax.interpreters import mlir
 
-from fdl.cpu.calls import on_one_device, product, usable
+from fdl.cpu.calls import LEAST, on_one_device, product, usable
 from fdl.cpu.unsaved import hold
 
 LOOK_INTO = (
@@ -25,7 +25,6 @@ LOOK_INTO = (
     "scan",
     "while",
 )
-LEAST = 1 << 20  # operations from which the 10 µs of a call do not count
 
 
 def with_calls(fn: Callable) -> Callable:

@@ -10,14 +10,12 @@ import math
 import jax.numpy as jnp
 from jax import lax
 
-from fdl.cpu.calls import convolution, on_one_device
+from fdl.cpu.calls import LEAST, convolution, on_one_device
 from fdl.cpu.unsaved import hold
 from fdl.nn.convolution.call import as_call
 from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel
 from fdl.nn.pooling.cells import pad_space
 from fdl.nn.pooling.window import positions
-
-LEAST = 1 << 20  # operations
 
 
 def lower_on_cpu(context, first, second, *, leave, form: Form, by_onednn: bool = False):
