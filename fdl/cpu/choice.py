@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 WIDE = 100  # rows, columns and terms of a product from which YNN is the faster one
@@ -17,7 +18,7 @@ def wide_products_only(program: ClosedJaxpr) -> bool:
     long for.  XLA takes the choice for a whole program.
     """
     products = []
-    for eqn in equations(program):
+    for eqn in equations(program.jaxpr):
         if eqn.primitive.name in ("conv_general_dilated", "fdl_contract"):
             return False
         if eqn.primitive.name in ("dot_general", "fdl_product"):
@@ -27,18 +28,19 @@ def wide_products_only(program: ClosedJaxpr) -> bool:
     return min(max((sides for _, *sides in products), key=math.prod)) >= WIDE
 
 
-def equations(part: Any) -> Iterator[JaxprEqn]:
+def equations(program: Jaxpr) -> Iterator[JaxprEqn]:
     """The operations of a program, those inside of others too."""
-    if isinstance(part, ClosedJaxpr):
-        yield from equations(part.jaxpr)
-    elif isinstance(part, Jaxpr):
-        for eqn in part.eqns:
-            yield eqn
-            for value in eqn.params.values():
-                yield from equations(value)
-    elif isinstance(part, tuple):
-        for inner in part:
+    for eqn in program.eqns:
+        yield eqn
+        for inner in inner_jaxprs(eqn.params):
             yield from equations(inner)
+
+
+def inner_jaxprs(params: dict) -> Iterator[Jaxpr]:
+    """The functions that a primitive calls."""
+    for value in jax.tree.leaves(list(params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr)):
+        if isinstance(value, ClosedJaxpr | Jaxpr):
+            yield value.jaxpr if isinstance(value, ClosedJaxpr) else value
 
 
 def _sides(eqn: JaxprEqn) -> tuple[int, int, int, int]:

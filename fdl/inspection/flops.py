@@ -7,13 +7,13 @@ reduction one a value that goes in.  Moving, comparing and converting numbers, a
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import Jaxpr
 
+from fdl.cpu.choice import inner_jaxprs
 from fdl.inspection.trace import trace
 
 FREE, REDUCTIONS, WINDOWS, SOLVERS = map(
@@ -158,13 +158,6 @@ RULES: dict[str, Callable[[dict, list, tuple], int]] = {
     ),
 }
 RULED = {*RULES, *FREE, *REDUCTIONS, *WINDOWS}
-
-
-def inner_jaxprs(params: dict) -> Iterator[Jaxpr]:
-    """The functions that a primitive calls."""
-    for value in jax.tree.leaves(list(params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr)):
-        if isinstance(value, ClosedJaxpr | Jaxpr):
-            yield value.jaxpr if isinstance(value, ClosedJaxpr) else value
 
 
 def _is_float(aval) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jax.extend.core import Jaxpr, Literal
 
-from fdl.inspection.flops import inner_jaxprs
+from fdl.cpu.choice import inner_jaxprs
 from fdl.inspection.trace import trace
 
 
