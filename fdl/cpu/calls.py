@@ -50,11 +50,16 @@ def convolution(
     dilation: Sequence[int],
     padding: Sequence[tuple[int, int]],
     groups: int,
+    channels_first: bool = False,
 ) -> jax.Array:
-    """(batch, *space, in_dim), (*window, in_dim // groups, out_dim) -> (batch, *positions, out_dim)"""
+    """(batch, *space, in_dim), (*window, in_dim // groups, out_dim) -> (batch, *positions, out_dim)
+
+    The kernel is (in_dim, *window, out_dim) with channels_first.
+    """
     rank = len(stride)
     images = {"data": {"batch_dim": 0, "feature_dim": rank + 1, "spatial_dims": [*range(1, rank + 1)]}}
-    weights = {"input_feature_dim": rank, "output_feature_dim": rank + 1, "spatial_dims": [*range(rank)]}
+    first, axes = (0, range(1, rank + 1)) if channels_first else (rank, range(rank))
+    weights = {"input_feature_dim": first, "output_feature_dim": rank + 1, "spatial_dims": [*axes]}
     low, high = zip(*padding)
     window = {"pad_left": low, "pad_right": high, "strides": stride, "window_dilations": dilation}
     how = {"dims": rank + 2, "input": images, "output": images, "kernel": {"filter": weights}, "window": window}

@@ -37,6 +37,10 @@ def counted(x, kernel):
     return lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, convolved(c[1], kernel)), (0, x))[1]
 
 
+def kernel_gradient(x, kernel, **how):
+    return jax.grad(lambda kernel: (nn.convolve(x, kernel, **how) ** 2).sum())(kernel)
+
+
 @jax.custom_vjp
 def ruled(x, kernel):
     return convolved(x, kernel)
@@ -61,6 +65,12 @@ PLACES = {
             nn.convolve(x, k[:, :, :1], groups=16, stride=(2, 3), dilation=(1, 2), padding=[(0, 3), (4, 0)]) ** 2
         ).sum()
     )(x),
+    "kernel of many examples": lambda x, k: kernel_gradient(jnp.tile(x, (33, 1, 1, 1)), k, padding=[(0, 5), (3, 0)]),
+    "kernel of strides": lambda x, k: kernel_gradient(x, k, stride=(2, 3), padding="valid"),
+    "kernel of cells apart": lambda x, k: kernel_gradient(x, k, dilation=(2, 1)),
+    "kernel of one axis": lambda x, k: kernel_gradient(jnp.tile(x, (2, 1, 1, 1)).reshape(8, 144, 16), k[0], stride=2),
+    "kernel of three axes": lambda x, k: kernel_gradient(x.reshape(4, 3, 4, 12, 16), k[None], padding=1),
+    "kernel of groups": lambda x, k: kernel_gradient(x, k[:, :, :4], groups=4),
     "custom rule": lambda x, k: ruled(x, k),
     "transposed": lambda x, k: nn.convolve_transpose(x, k, stride=2),
     "one axis": lambda x, k: nn.convolve(x.reshape(4, 144, 16), k[0], stride=3),
@@ -98,6 +108,11 @@ def test_products_of_heads_are_the_same(form):
 @pytest.mark.parametrize("place", ["alone", "scan", "cond", "while", "remat", "jit", "custom rule"])
 def test_every_place_is_looked_into(place):
     assert (calls_in(PLACES[place], X, KERNEL) > 0) == usable()
+
+
+def test_the_gradients_of_both_are_calls_too():
+    assert calls_in(convolved, X, KERNEL) == usable()
+    assert calls_in(jax.grad(lambda x, k: (convolved(x, k) ** 2).sum(), (0, 1)), X, KERNEL) == 3 * usable()
 
 
 def test_prints_come_out_once_and_in_order(capfd):

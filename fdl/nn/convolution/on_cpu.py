@@ -1,7 +1,7 @@
 """How a convolution and its gradients are computed on a CPU: by Eigen, and where `fdl.compile` says so by oneDNN.
 
-Eigen gathers what each window sees before it multiplies, oneDNN reads it where it lies.  Of the three forms it computes
-two; the gradient of the kernel stays with Eigen, since XLA knows of no call for it.
+Eigen gathers what each window sees before it multiplies, oneDNN reads it where it lies.  XLA knows of one call, the
+convolution, as which each of the three forms is written.
 """
 
 import itertools
@@ -14,6 +14,7 @@ from fdl.cpu.calls import LEAST, convolution, on_one_device
 from fdl.cpu.unsaved import hold
 from fdl.nn.convolution.call import as_call
 from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel
+from fdl.nn.convolution.kernel_by_onednn import has_a_kernel_by_onednn, kernel_by_onednn
 from fdl.nn.pooling.cells import pad_space
 from fdl.nn.pooling.window import positions
 
@@ -28,14 +29,20 @@ def lower_on_cpu(context, first, second, *, leave, form: Form, by_onednn: bool =
 
 def is_worth_a_call(types, leave: str, form: Form) -> bool:
     """Whether oneDNN computes this form of these types, and so much of it that the 10 µs of a call do not count."""
-    if leave == "kernel" or types[0].dtype != jnp.float32:
+    if types[0].dtype != jnp.float32:
         return False
+    if leave == "kernel":
+        x, y = types
+        operations = 2 * y.size * math.prod(form.window) * x.shape[-1] // form.groups
+        return has_a_kernel_by_onednn(x, form) and operations >= LEAST
     image, kernel = types if leave == "y" else reversed(types)
     return 2 * image.shape[0] * math.prod(positions(*form[:5])) * kernel.size >= LEAST
 
 
 def contract_by_onednn(first, second, *, leave, form: Form):
-    """The output, or the gradient of the input, as calls of oneDNN."""
+    """The array left out of the trilinear form, as calls of oneDNN."""
+    if leave == "kernel":
+        return kernel_by_onednn(first, second, form)
     if leave == "y":
         return _slide(first, second, form.padding, form.stride, form.dilation, form.groups)
     if max(form.stride) > 1 and first.shape[-2] == 1:

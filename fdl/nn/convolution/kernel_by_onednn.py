@@ -1,0 +1,71 @@
+"""The gradient of a kernel as a convolution that oneDNN computes: the examples are its channels.
+
+The runtime of XLA knows no call for this gradient, but the sum over examples and positions is one that a convolution
+takes too: over its channels and over its window.  So the examples of x and y take the place of the channels, y that of
+the window, and the cells of the kernel are the positions.  The last axis of space and the channels of x are one axis,
+along which the window has holes: cells beside each other and all channels are positions of one row, as many as fill
+the registers.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fdl.cpu.calls import convolution
+from fdl.nn.convolution.canonical import Form
+from fdl.nn.pooling.cells import pad_space
+
+FEW = 8  # channels of x below which oneDNN's registers stay as empty as Eigen's
+CACHE = 1 << 20  # bytes of x and y that a call reads again for each cell of the kernel, from the cache if they fit
+
+
+def has_a_kernel_by_onednn(x: Any, form: Form) -> bool:
+    """Whether it is the faster way: not for one or two cells, which are products, nor for so few channels."""
+    return form.groups == form.dilation[-1] == 1 and math.prod(form.window) > 2 and x.shape[-1] >= FEW
+
+
+def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
+    """(batch, *space, in_dim), (batch, *positions, out_dim) -> (*window, in_dim, out_dim), without groups.
+
+    The last axis has no dilation, which would put holes between the positions too.
+    """
+    x, padding = _as_seen(x, y, form)
+    most = CACHE * x.shape[0] // ((x.size + y.size) * x.dtype.itemsize) or 1
+    size = max(4 if len(form.window) == 1 else 8, 1 << most.bit_length() - 1)  # fewer are not worth a call
+    whole = x.shape[0] // size * size
+    total = _of_part(x[whole:], y[whole:], form, padding) if whole < x.shape[0] else 0
+    if whole:
+        parts = [a[:whole].reshape(-1, size, *a.shape[1:]) for a in (x, y)]
+        total = total + _summed(*parts, form, padding)
+    return total.reshape(*form.window, x.shape[-1], y.shape[-1])
+
+
+def _summed(x, y, form, padding):
+    """The sum over parts, one after the other."""
+    if x.shape[0] == 1:
+        return _of_part(x[0], y[0], form, padding)
+    zero = jnp.zeros((1, *form.window[:-1], form.window[-1] * x.shape[-1], y.shape[-1]), x.dtype)
+    return lax.scan(lambda total, xy: (total + _of_part(*xy, form, padding), None), zero, (x, y))[0]
+
+
+def _of_part(x, y, form, padding):
+    """The gradient as (1, *window without its last axis, last axis * in_dim, out_dim)."""
+    batch, *outer, last, in_dim = x.shape
+    turned = lax.optimization_barrier(x.reshape(batch, -1).T)  # else it is folded into what it is read for
+    image = turned.reshape(1, *outer, last * in_dim, batch)
+    wide = lambda sizes: (*sizes[:-1], sizes[-1] * in_dim)
+    edges = (*padding[:-1], tuple(n * in_dim for n in padding[-1]))
+    return convolution(
+        image, y, wide(form.window), form.dilation, wide(form.stride), edges, groups=1, channels_first=True
+    )
+
+
+def _as_seen(x, y, form: Form):
+    """x without what no window sees, and the zeros around it that windows see."""
+    axes = zip(form.window, form.dilation, y.shape[1:-1], form.stride, form.space, form.padding)
+    edges = [(low, (w - 1) * d + (count - 1) * s + 1 - n - low) for w, d, count, s, n, (low, _) in axes]
+    cropped = pad_space(x, [(min(low, 0), min(high, 0)) for low, high in edges])
+    return cropped, [(max(low, 0), max(high, 0)) for low, high in edges]
