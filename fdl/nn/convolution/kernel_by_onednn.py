@@ -8,6 +8,7 @@ the registers.
 """
 
 import math
+from functools import reduce
 from typing import Any
 
 import jax
@@ -18,13 +19,15 @@ from fdl.cpu.calls import convolution
 from fdl.nn.convolution.canonical import Form
 from fdl.nn.pooling.cells import pad_space
 
-FEW = 8  # channels of x below which oneDNN's registers stay as empty as Eigen's
+FEW = 8  # channels below which oneDNN's registers stay as empty as Eigen's
 CACHE = 1 << 20  # bytes of x and y that a call reads again for each cell of the kernel, from the cache if they fit
 
 
-def has_a_kernel_by_onednn(x: Any, form: Form) -> bool:
-    """Whether it is the faster way: not for one or two cells, which are products, nor for so few channels."""
-    return form.groups == form.dilation[-1] == 1 and math.prod(form.window) > 2 and x.shape[-1] >= FEW
+def has_a_kernel_by_onednn(x: Any, y: Any, form: Form) -> bool:
+    """Whether it is the faster way: not for one or two cells or a single position, which are products, nor for so few
+    channels."""
+    cells, places = math.prod(form.window), math.prod(y.shape[1:-1])
+    return form.groups == form.dilation[-1] == 1 and cells > 2 and places > 1 and min(x.shape[-1], y.shape[-1]) >= FEW
 
 
 def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
@@ -36,19 +39,19 @@ def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
     most = CACHE * x.shape[0] // ((x.size + y.size) * x.dtype.itemsize) or 1
     size = max(4 if len(form.window) == 1 else 8, 1 << most.bit_length() - 1)  # fewer are not worth a call
     whole = x.shape[0] // size * size
-    total = _of_part(x[whole:], y[whole:], form, padding) if whole < x.shape[0] else 0
-    if whole:
-        parts = [a[:whole].reshape(-1, size, *a.shape[1:]) for a in (x, y)]
-        total = total + _summed(*parts, form, padding)
-    return total.reshape(*form.window, x.shape[-1], y.shape[-1])
+    sums = [_summed(x[:whole], y[:whole], size, form, padding)] if whole else []
+    if whole < x.shape[0]:
+        sums.append(_of_part(x[whole:], y[whole:], form, padding))
+    return reduce(jnp.add, sums).reshape(*form.window, x.shape[-1], y.shape[-1])
 
 
-def _summed(x, y, form, padding):
-    """The sum over parts, one after the other."""
-    if x.shape[0] == 1:
-        return _of_part(x[0], y[0], form, padding)
+def _summed(x, y, size, form, padding):
+    """The sum over parts of so many examples, one after the other."""
+    if x.shape[0] == size:
+        return _of_part(x, y, form, padding)
+    parts = [a.reshape(-1, size, *a.shape[1:]) for a in (x, y)]
     zero = jnp.zeros((1, *form.window[:-1], form.window[-1] * x.shape[-1], y.shape[-1]), x.dtype)
-    return lax.scan(lambda total, xy: (total + _of_part(*xy, form, padding), None), zero, (x, y))[0]
+    return lax.scan(lambda total, xy: (total + _of_part(xy[0], xy[1], form, padding), None), zero, parts)[0]
 
 
 def _of_part(x, y, form, padding):

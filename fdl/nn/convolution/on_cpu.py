@@ -34,7 +34,7 @@ def is_worth_a_call(types, leave: str, form: Form) -> bool:
     if leave == "kernel":
         x, y = types
         operations = 2 * y.size * math.prod(form.window) * x.shape[-1] // form.groups
-        return has_a_kernel_by_onednn(x, form) and operations >= LEAST
+        return has_a_kernel_by_onednn(x, y, form) and operations >= LEAST
     image, kernel = types if leave == "y" else reversed(types)
     return 2 * image.shape[0] * math.prod(positions(*form[:5])) * kernel.size >= LEAST
 
