@@ -66,9 +66,9 @@ PLACES = {
         ).sum()
     )(x),
     "kernel of many examples": lambda x, k: kernel_gradient(jnp.tile(x, (33, 1, 1, 1)), k, padding=[(0, 5), (3, 0)]),
-    "kernel of strides": lambda x, k: kernel_gradient(x, k, stride=(2, 3), padding="valid"),
+    "kernel of strides": lambda x, k: kernel_gradient(jnp.tile(x, (4, 1, 1, 1)), k, stride=(2, 3), padding="valid"),
     "kernel of cells apart": lambda x, k: kernel_gradient(x, k, dilation=(2, 1)),
-    "kernel of one axis": lambda x, k: kernel_gradient(jnp.tile(x, (2, 1, 1, 1)).reshape(8, 144, 16), k[0], stride=2),
+    "kernel of one axis": lambda x, k: kernel_gradient(jnp.tile(x, (3, 1, 1, 1)).reshape(12, 144, 16), k[0], stride=2),
     "kernel of three axes": lambda x, k: kernel_gradient(x.reshape(4, 3, 4, 12, 16), k[None], padding=1),
     "kernel of groups": lambda x, k: kernel_gradient(x, k[:, :, :4], groups=4),
     "custom rule": lambda x, k: ruled(x, k),
@@ -113,6 +113,11 @@ def test_every_place_is_looked_into(place):
 def test_the_gradients_of_both_are_calls_too():
     assert calls_in(convolved, X, KERNEL) == usable()
     assert calls_in(jax.grad(lambda x, k: (convolved(x, k) ** 2).sum(), (0, 1)), X, KERNEL) == 3 * usable()
+
+
+@pytest.mark.parametrize("form", ["many examples", "strides", "cells apart", "one axis", "three axes"])
+def test_a_call_is_made_for_the_kernel_of_every_form(form):
+    assert (calls_in(PLACES[f"kernel of {form}"], X, KERNEL) > 1) == usable()  # one is the output's
 
 
 def test_prints_come_out_once_and_in_order(capfd):

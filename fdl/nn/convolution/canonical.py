@@ -7,9 +7,11 @@ have that form already: (batch, *space, dim) by (*window, dim, dim).
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import partial, reduce
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -48,8 +50,7 @@ def _slide(x, kernel, padding, stride, dilation, groups):
     """Canonical convolution; with one channel per group, shifted products."""
     window = kernel.shape[:-2]
     if kernel.shape[-2] > 1 or math.prod(window) > MAX_TAPS or neighbours(x, kernel, padding, stride, dilation) > 1:
-        if min(itertools.chain(*padding)) < 0:
-            x, padding = pad_space(x, padding), [(0, 0)] * len(window)
+        x, padding = without_crops(x, padding)
         return shaped(x, kernel, padding, stride, dilation, groups)
     seen = _seen(x, kernel.shape[-1], padding, window, stride, dilation)
     if x.shape[-1] == 1:
@@ -143,12 +144,24 @@ def _product(x, y):
 def _kernel_of_part(x, y, form: Form):
     """Convolution of x with y over batch and space, channels of x in the place of the batch."""
     batch, *space, in_dim = x.shape
-    axes = zip(form.window, form.dilation, y.shape[1:-1], form.stride, space, form.padding)
-    padding = [(low, (w - 1) * d + (n - 1) * s + 1 - size - low) for w, d, n, s, size, (low, _) in axes]
+    padding = window_as_positions(y, form)
     x = jnp.moveaxis(x.reshape(batch, *space, form.groups, in_dim // form.groups), (0, -1), (-1, 0))
     x = x.reshape(in_dim // form.groups, *space, form.groups * batch)
     x, y = lax.optimization_barrier((x, jnp.moveaxis(y, 0, -2)))  # else the transposes are folded back
     return jnp.moveaxis(_slide(x, y, padding, form.dilation, form.stride, form.groups), 0, -2)
+
+
+def window_as_positions(y, form: Form) -> list[tuple[int, int]]:
+    """The padding with which y, slid over x, has a position for each cell of the window."""
+    axes = zip(form.window, form.dilation, y.shape[1:-1], form.stride, form.space, form.padding)
+    return [(low, (w - 1) * d + (n - 1) * s + 1 - size - low) for w, d, n, s, size, (low, _) in axes]
+
+
+def without_crops(x, padding) -> tuple[jax.Array, Sequence[tuple[int, int]]]:
+    """x and its padding, done already if it takes cells away, which no library knows how to."""
+    if min(itertools.chain(*padding)) >= 0:
+        return x, padding
+    return pad_space(x, padding), [(0, 0)] * len(padding)
 
 
 def _tap_sums(x, y, form: Form):

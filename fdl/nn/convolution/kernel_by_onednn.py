@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.cpu.calls import convolution
-from fdl.nn.convolution.canonical import Form
-from fdl.nn.pooling.cells import pad_space
+from fdl.nn.convolution.canonical import Form, window_as_positions, without_crops
 
 FEW = 8  # channels below which oneDNN's registers stay as empty as Eigen's
 CACHE = 1 << 20  # bytes of x and y that a call reads again for each cell of the kernel, from the cache if they fit
@@ -35,7 +34,7 @@ def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
 
     The last axis has no dilation, which would put holes between the positions too.
     """
-    x, padding = _as_seen(x, y, form)
+    x, padding = without_crops(x, window_as_positions(y, form))
     most = CACHE * x.shape[0] // ((x.size + y.size) * x.dtype.itemsize) or 1
     size = max(4 if len(form.window) == 1 else 8, 1 << most.bit_length() - 1)  # fewer are not worth a call
     whole = x.shape[0] // size * size
@@ -64,11 +63,3 @@ def _of_part(x, y, form, padding):
     return convolution(
         image, y, wide(form.window), form.dilation, wide(form.stride), edges, groups=1, channels_first=True
     )
-
-
-def _as_seen(x, y, form: Form):
-    """x without what no window sees, and the zeros around it that windows see."""
-    axes = zip(form.window, form.dilation, y.shape[1:-1], form.stride, form.space, form.padding)
-    edges = [(low, (w - 1) * d + (count - 1) * s + 1 - n - low) for w, d, count, s, n, (low, _) in axes]
-    cropped = pad_space(x, [(min(low, 0), min(high, 0)) for low, high in edges])
-    return cropped, [(max(low, 0), max(high, 0)) for low, high in edges]

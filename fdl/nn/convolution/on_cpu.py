@@ -4,7 +4,6 @@ Eigen gathers what each window sees before it multiplies, oneDNN reads it where 
 convolution, as which each of the three forms is written.
 """
 
-import itertools
 import math
 
 import jax.numpy as jnp
@@ -13,9 +12,8 @@ from jax import lax
 from fdl.cpu.calls import LEAST, convolution, on_one_device
 from fdl.cpu.unsaved import hold
 from fdl.nn.convolution.call import as_call
-from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel
+from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel, without_crops
 from fdl.nn.convolution.kernel_by_onednn import has_a_kernel_by_onednn, kernel_by_onednn
-from fdl.nn.pooling.cells import pad_space
 from fdl.nn.pooling.window import positions
 
 
@@ -65,8 +63,7 @@ def _input_with_holes(kernel, y, form: Form):
 
 
 def _slide(x, kernel, padding, stride, dilation, groups):
-    if min(itertools.chain(*padding)) < 0:
-        x, padding = pad_space(x, padding), [(0, 0)] * len(padding)
+    x, padding = without_crops(x, padding)
     counts = positions(x.shape[1:-1], kernel.shape[:-2], stride, dilation, padding)
     return convolution(x, kernel, counts, stride, dilation, padding, groups)
 
