@@ -14,14 +14,14 @@ def wide_products_only(program: ClosedJaxpr) -> bool:
     """Whether all that a program multiplies are matrices, of one run or several, and the largest product is wide.
 
     YNN, to which XLA gives products by itself, is then the faster one, by a sixth for perceptrons.  Eigen is for
-    products of few rows or columns, for those of heads, and for convolutions, whose gradients YNN takes ten times as
-    long for.  XLA takes the choice for a whole program.
+    products of few rows or columns, for what is left beside calls of oneDNN, and for convolutions, whose gradients YNN
+    takes ten times as long for.  XLA takes the choice for a whole program.
     """
     products = []
     for eqn in equations(program.jaxpr):
-        if eqn.primitive.name in ("conv_general_dilated", "fdl_contract"):
+        if eqn.primitive.name in ("conv_general_dilated", "fdl_contract", "fdl_product"):
             return False
-        if eqn.primitive.name in ("dot_general", "fdl_product"):
+        if eqn.primitive.name == "dot_general":
             products.append(_sides(eqn))
     if not products or any(leading > 1 for leading, *_ in products):
         return False

@@ -5,14 +5,12 @@ from functools import wraps
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jax import lax
 from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Primitive, jaxpr_as_fun
-from jax.interpreters import mlir
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
 
-from fdl.cpu.calls import LEAST, on_one_device, product, usable
-from fdl.cpu.unsaved import hold
+from fdl.cpu.calls import usable
+from fdl.cpu.product import is_worth_a_call, product_p
+from fdl.cpu.sums import with_sums_behind
 
 LOOK_INTO = (
     "checkpoint",
@@ -67,53 +65,9 @@ def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
     if eqn.primitive.name == "fdl_contract":
         return eqn.replace(params=eqn.params | {"by_onednn": True})
     if eqn.primitive.name == "dot_general" and is_worth_a_call(eqn):
-        return eqn.replace(primitive=product_p, params=eqn.params | {"out": eqn.outvars[0].aval})
+        return eqn.replace(primitive=product_p)
+    if eqn.primitive.name == "scan":
+        eqn = with_sums_behind(eqn)
     if eqn.primitive.name in LOOK_INTO:
         return eqn.replace(params={name: _exchange_in(value) for name, value in eqn.params.items()})
     return eqn
-
-
-def is_worth_a_call(eqn: JaxprEqn) -> bool:
-    """Whether these are products of float32 matrices over two leading axes or more, and many of them.
-
-    So multiply the heads of attention.  One leading axis may be that of runs trained side by side, each of which has
-    the bits that it has alone.
-    """
-    types: list[Any] = [var.aval for var in (*eqn.invars, *eqn.outvars)]
-    a, b, out = types
-    (of_a, of_b), batch = eqn.params["dimension_numbers"]
-    leading = tuple(range(a.ndim - 2))
-    if {a.dtype, b.dtype, out.dtype} != {jnp.dtype("float32")} or not a.ndim == b.ndim == out.ndim >= 4:
-        return False
-    if [*map(tuple, batch)] != [leading, leading] or len(of_a) != 1 or min(*of_a, *of_b) < len(leading):
-        return False
-    return 2 * out.size * a.shape[of_a[0]] >= LEAST
-
-
-# --- a product that is a call on one device, and XLA's own on several -----------------------------------------------
-
-product_p = Primitive("fdl_product")
-
-
-@product_p.def_abstract_eval
-def _type(a, b, *, out, **_):
-    return out
-
-
-def _called(a, b, *, dimension_numbers, **_):
-    of_a, of_b = dimension_numbers[0]
-    return product(a, b, (of_a[0] == a.ndim - 2, of_b[0] == b.ndim - 1))
-
-
-def _plain(a, b, *, out, **how):
-    return lax.dot_general(a, b, **how)
-
-
-def _lower(context, *args, **how):
-    if not on_one_device(context):
-        return mlir.lower_fun(_plain, multiple_results=False)(context, *args, **how)
-    hold()
-    return mlir.lower_fun(_called, multiple_results=False)(context, *args, **how)
-
-
-mlir.register_lowering(product_p, _lower)

@@ -13,18 +13,14 @@ from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 
 from fdl.checks import require_shape
-from fdl.nn.channels import per_channel
 from fdl.nn.initializers import Initializer, initializer
 from fdl.nn.layer import Layer, Params
-from fdl.nn.linear.product import times
 from fdl.recipe import recipe
 from fdl.tree import require_like, widen
 
 Carry: TypeAlias = dict[str, Any]
-KEPT = "recurrent_sums"  # the name of what `unroll` keeps of each step for its backward pass
 
 
 @jax.tree_util.register_static
@@ -80,28 +76,6 @@ def make_cell(
 def type_of(z: Any) -> Any:
     """The element type of what a cell projects."""
     return jax.tree.leaves(z)[0].dtype
-
-
-def project_gates(gates: int) -> Callable[[Params, jax.Array], tuple[jax.Array, ...]]:
-    """project(params, x): the product of x with the kernel of each gate, the biases being left to the step.
-
-    The gates are arrays of their own, as XLA on a CPU reads parts of a wide array slowly where a loop slices its time.
-    """
-    return lambda params, x: tuple(times(x, kernel) for kernel in jnp.split(params["kernel"], gates, -1))
-
-
-def add_gates(z: tuple[jax.Array, ...], product: jax.Array, bias: jax.Array) -> list[jax.Array]:
-    """What comes from the input, from the carry, and the bias, gate by gate, in float32 at least."""
-    products, biases = jnp.split(product, len(z), -1), jnp.split(bias, len(z))
-    return [kept(widen(a) + widen(b) + per_channel(widen(bias), b)) for a, b, bias in zip(z, products, biases)]
-
-
-def kept(sums: jax.Array) -> jax.Array:
-    """The same; what is behind it is not computed again in the backward pass of `unroll`.
-
-    Name so what the products of a step end in: the rest of the step is cheap, and the products are not.
-    """
-    return checkpoint_name(sums, KEPT)
 
 
 def fit(carry: Carry | None, start: Carry) -> Carry:

@@ -8,7 +8,8 @@ from fdl.nn.activations import tanh
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal
 from fdl.nn.linear import dense
 from fdl.nn.linear.product import recur
-from fdl.nn.recurrent.cell import Cell, cell, kept, make_cell, require_sizes
+from fdl.nn.recurrent.cell import Cell, cell, make_cell, require_sizes
+from fdl.nn.recurrent.gates import kept
 from fdl.tree import widen
 
 

@@ -3,22 +3,19 @@
 import jax
 import jax.numpy as jnp
 
-from fdl.nn.activations import sigmoid, tanh
 from fdl.nn.channels import per_channel
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal
 from fdl.nn.linear import dense
 from fdl.nn.linear.product import recur
 from fdl.nn.recurrent.cell import (
     Cell,
-    add_gates,
     cell,
     gatewise,
-    kept,
     make_cell,
-    project_gates,
     require_sizes,
     type_of,
 )
+from fdl.nn.recurrent.gates import add_gate, kept, project_gates, sigmoid, split_gates, tanh
 from fdl.tree import widen
 
 
@@ -45,17 +42,16 @@ def gru(
         return {"recurrent": kernel | {"bias": jnp.zeros(dim)} if reset_after else kernel}
 
     def step(params, carry, z):
-        h, kernel, bias = carry["h"], params["recurrent"]["kernel"], params["input"]["bias"]
+        h, (kernels, biases) = carry["h"], split_gates(params, 3)
         times = lambda h, kernel: recur(h.astype(type_of(z)), kernel)
-        product = times(h, kernel if reset_after else kernel[:, : 2 * dim])
-        reset, update = map(sigmoid, add_gates(z[:2], product[:, : 2 * dim], bias[: 2 * dim]))
+        products = [times(h, kernel) for kernel in (kernels if reset_after else kernels[:2])]
+        reset, update = map(sigmoid, map(add_gate, z[:2], products, biases))
         if reset_after:
-            inner = widen(product[:, 2 * dim :])
+            inner = widen(products[2])
             inner = reset * kept(inner + per_channel(widen(params["recurrent"]["bias"]), inner))
         else:
-            inner = times(reset * h, kernel[:, 2 * dim :])
-        [candidate] = add_gates(z[2:], inner, bias[2 * dim :])
-        return _mix(update, h, candidate, z)
+            inner = times(reset * h, kernels[2])
+        return _mix(update, h, add_gate(z[2], inner, biases[2]), z)
 
     affine = dense(in_dim, 3 * dim, kernel_init=gatewise(kernel_init, 3))
     return make_cell(affine, init, step, shape=(in_dim,), carries={"h": dim}, project=project_gates(3))
@@ -79,10 +75,10 @@ def minimal_gated_unit(
         return {"recurrent": {"kernel": gatewise(recurrent_init, 2)(key, (dim, 2 * dim))}}
 
     def step(params, carry, z):
-        h, kernel, bias = carry["h"], params["recurrent"]["kernel"], params["input"]["bias"]
+        h, (kernels, biases) = carry["h"], split_gates(params, 2)
         times = lambda h, kernel: recur(h.astype(type_of(z)), kernel)
-        [forget] = map(sigmoid, add_gates(z[:1], times(h, kernel[:, :dim]), bias[:dim]))
-        [candidate] = add_gates(z[1:], times(forget * h, kernel[:, dim:]), bias[dim:])
+        forget = sigmoid(add_gate(z[0], times(h, kernels[0]), biases[0]))
+        candidate = add_gate(z[1], times(forget * h, kernels[1]), biases[1])
         return _mix(1 - forget, h, candidate, z)
 
     affine = dense(in_dim, 2 * dim, kernel_init=gatewise(kernel_init, 2))

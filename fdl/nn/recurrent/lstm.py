@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from fdl.nn.activations import sigmoid, tanh
+from fdl.nn import activations
 from fdl.nn.convolution import conv, convolve
 from fdl.nn.convolution.conv import window_of
 from fdl.nn.initializers import Initializer, lecun_normal, orthogonal, zeros
@@ -14,16 +14,14 @@ from fdl.nn.linear.product import recur
 from fdl.nn.recurrent.cell import (
     Carry,
     Cell,
-    add_gates,
     cell,
     gate_constants,
     gatewise,
-    kept,
     make_cell,
-    project_gates,
     require_sizes,
     type_of,
 )
+from fdl.nn.recurrent.gates import add_gate, project_gates, sigmoid, split_gates, tanh
 from fdl.tree import widen
 
 
@@ -62,9 +60,9 @@ def lstm(
         return {"recurrent": {"kernel": kernel}} | output | _peepholes(peepholes, forget_gate, (dim,))
 
     def step(params, carry, z):
-        narrow = type_of(z)
-        product = recur(carry["h"].astype(narrow), params["recurrent"]["kernel"])
-        sums = add_gates(z, product, params["input"]["bias"])
+        narrow, (kernels, biases) = type_of(z), split_gates(params, gates)
+        products = [recur(carry["h"].astype(narrow), kernel) for kernel in kernels]
+        sums = [*map(add_gate, z, products, biases)]
         h, c = _remember(params.get("peephole", {}), carry["c"], sums, forget_gate)
         if given:
             h = widen(recur(h.astype(narrow), params["output"]["kernel"]))
@@ -109,7 +107,7 @@ def conv_lstm(
 
     def step(params, carry, z):
         z = z + convolve(carry["h"].astype(z.dtype), params["recurrent"]["kernel"])
-        h, c = _remember(params.get("peephole", {}), carry["c"], jnp.split(kept(widen(z)), 4, -1), True)
+        h, c = _remember(params.get("peephole", {}), carry["c"], jnp.split(widen(z), 4, -1), True)
         return {"h": h, "c": c}, h.astype(z.dtype)
 
     return make_cell(affine, init, step, shape=shape, carries={"h": dim, "c": dim}, project=project)
@@ -132,4 +130,4 @@ def _remember(peephole: Carry, c: jax.Array, sums: list[jax.Array], forget_gate:
     admit, *forget, candidate, output = sums
     kept = see("forget", forget[0], c) * c if forget_gate else c
     after = kept + see("input", admit, c) * tanh(candidate)
-    return see("output", output, after) * tanh(after), after
+    return see("output", output, after) * activations.tanh(after), after

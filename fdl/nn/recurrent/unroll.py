@@ -1,6 +1,7 @@
 """A cell run over time: one product for the inputs of all times, then one loop."""
 
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -8,8 +9,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.checks import DtypeError, describe, require_integer, require_shape
+from fdl.compile import on_cpu
 from fdl.nn.layer import Layer, Params, layer
-from fdl.nn.recurrent.cell import KEPT, Carry, Cell, fit, type_of
+from fdl.nn.recurrent.cell import Carry, Cell, fit, type_of
+from fdl.nn.recurrent.gates import KEPT
+
+LONG = 32  # steps from which two loops take less time than one
 
 
 @layer
@@ -59,13 +64,17 @@ def _run(
     """The carry after all steps, and the outputs (batch, time, ...)."""
     if valid is not None:
         x = _where(valid, x, jnp.zeros_like(x))  # no NaN of the padding reaches a gradient
-    over_time = lambda tree: jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), tree)
-    z = cell.project(params, over_time(x))
-    start = cell.start((x.shape[0], *x.shape[2:-1]), type_of(z))
-    params, start, first = _vary_alike((params, start, fit(before, start)), (z, valid, begins))
 
-    # The backward pass computes a step again from its carry and the sums of its gates: no product is taken twice, and
-    # to keep every gate and read it back is slower.
+    def over_time(tree):
+        """Time first, for each loop."""
+        in_time = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), tree)
+        return [jax.tree.map(itemgetter(part), in_time) for part in _parts(x.shape[1], reverse)]
+
+    z = [cell.project(params, part) for part in over_time(x)]
+    start = cell.start((x.shape[0], *x.shape[2:-1]), type_of(z))
+    params, start, carry = _vary_alike((params, start, fit(before, start)), (z, valid, begins))
+
+    # The backward pass computes a step again from its carry and its gates: no product is taken twice.
     @partial(jax.checkpoint, prevent_cse=False, policy=jax.checkpoint_policies.save_only_these_names(KEPT))
     def body(carry, now):
         z, valid, begins = now
@@ -75,8 +84,22 @@ def _run(
             return after, y
         return _where(valid, after, carry), _where(valid, y, jnp.zeros_like(y))
 
-    last, y = lax.scan(body, first, (z, *over_time((valid, begins))), reverse=reverse)
-    return last, jnp.moveaxis(y, 0, 1)
+    outputs = []
+    for now in zip(z, over_time(valid), over_time(begins)):
+        carry, y = lax.scan(body, carry, now, reverse=reverse)
+        outputs.append(jnp.moveaxis(y, 0, 1))
+    return carry, jnp.concatenate(outputs[::-1] if reverse else outputs, 1)
+
+
+def _parts(time: int, reverse: bool) -> list[slice]:
+    """The loops that the steps are taken in, first things first.
+
+    Two on a CPU: what can be computed for all steps of one at once, as the gradients of kernels, is computed beside the
+    other, whose small operations keep no more than one core busy.
+    """
+    half = time // 2 if on_cpu() and time >= LONG else 0
+    parts = [slice(0, half), slice(half, time)] if half else [slice(0, time)]
+    return parts[::-1] if reverse else parts
 
 
 def _valid(x: jax.Array, lengths: Any) -> jax.Array | None:

@@ -1,0 +1,117 @@
+"""Sums that a loop takes of products, taken behind it as one product.
+
+The gradient of a kernel that a loop uses at each step is a sum over steps.  JAX adds it up inside of the backward loop:
+a product of few rows a step, and the whole gradient read and written.  Where both factors lie in stacks anyway, as
+inputs or outputs of the loop, one product of the two stacks is that sum, and other work can go on beside it.
+"""
+
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+
+from fdl.cpu.product import product_of_all
+
+LINEAR = ("add_any", "concatenate", "convert_element_type", "fdl_channel_sum", "reduce_sum", "reshape", "transpose")
+
+
+def with_sums_behind(loop: JaxprEqn) -> JaxprEqn:
+    """A scan, and behind it those of its sums that need no other stacks than it has."""
+    body = _Body(**{name: loop.params[name] for name in ("jaxpr", "num_consts", "num_carry")})
+    sums = {i: term for i, term in body.sums() if body.has_total(term)}
+    if not sums:
+        return loop
+
+    def apart(*operands: jax.Array) -> list[jax.Array]:
+        out = loop.primitive.bind(*operands, **loop.params | {"jaxpr": body.without(sums)})
+        stacks = body.stacks(operands, out)
+        return [array + body.total(sums[i], stacks) if i in sums else array for i, array in enumerate(out)]
+
+    [call] = jax.make_jaxpr(jax.jit(apart))(*(var.aval for var in loop.invars)).eqns
+    return call.replace(invars=loop.invars, outvars=loop.outvars)
+
+
+class _Body:
+    """The body of a scan, and what is known of its values, those inside of rematerialised parts too."""
+
+    def __init__(self, jaxpr: ClosedJaxpr, num_consts: int, num_carry: int):
+        self.closed, inputs, outputs = jaxpr, jaxpr.jaxpr.invars, jaxpr.jaxpr.outvars
+        self.makers: dict[Var, JaxprEqn] = {}  # the operation that a value is the result of
+        self.first_names: dict[Var, Any] = {}
+        self._read(jaxpr.jaxpr)
+        self.carries = [*zip(inputs[num_consts:], outputs[:num_carry])]  # before and after a step
+        self.inputs, self.outputs = inputs[num_consts + num_carry :], [*map(self._named, outputs[num_carry:])]
+        self.stacked = {var for var in (*self.inputs, *self.outputs) if not isinstance(var, Literal)}
+
+    def _read(self, jaxpr: Jaxpr) -> None:
+        for eqn in jaxpr.eqns:
+            part = eqn.params["jaxpr"] if eqn.primitive.name == "remat2" and not eqn.params["prevent_cse"] else None
+            if part is None or not self.first_names.keys().isdisjoint(part.invars):  # the same part a second time
+                self.makers |= dict.fromkeys(eqn.outvars, eqn)
+            else:
+                self.first_names |= dict(zip([*part.invars, *eqn.outvars], [*eqn.invars, *part.outvars]))
+                self._read(part)
+
+    def _named(self, value: Any) -> Any:
+        while not isinstance(value, Literal) and value in self.first_names:
+            value = self.first_names[value]
+        return value
+
+    def _maker(self, value: Any) -> tuple[str, Sequence[Any]]:
+        """The name of the operation that a value is the result of, and what it reads."""
+        name = self._named(value)
+        maker = None if isinstance(name, Literal) else self.makers.get(name)
+        return (maker.primitive.name, maker.invars) if maker else ("", ())
+
+    def sums(self) -> Iterator[tuple[int, Any]]:
+        """The carries to which a step adds a term, and for which nothing else asks, each with the term."""
+        jaxpr = self.closed.jaxpr
+        read = [*(var for eqn in jaxpr.eqns for var in eqn.invars), *jaxpr.outvars]
+        uses = Counter(var for var in read if not isinstance(var, Literal))
+        for i, (before, after) in enumerate(self.carries):
+            made_by, terms = self._maker(after)
+            if made_by == "add_any" and uses[before] == 1 and any(term is before for term in terms):
+                yield i, terms[terms[0] is before]
+
+    def without(self, sums: Container[int]) -> ClosedJaxpr:
+        """The body in which these carries stay what they are."""
+        carries = [before if i in sums else after for i, (before, after) in enumerate(self.carries)]
+        jaxpr = self.closed.jaxpr
+        return self.closed.replace(jaxpr=jaxpr.replace(outvars=carries + jaxpr.outvars[len(carries) :]))
+
+    def stacks(self, operands: Sequence[jax.Array], results: Sequence[jax.Array]) -> dict[Any, jax.Array]:
+        """The values of all steps that the loop reads and writes, by their names in one step."""
+        arrays = (*operands[len(operands) - len(self.inputs) :], *results[len(self.carries) :])
+        return {var: array for var, array in zip((*self.inputs, *self.outputs), arrays) if var in self.stacked}
+
+    def has_stack(self, value: Any) -> bool:
+        """Whether the loop reads or writes the values of all steps, or the factors that they are products of."""
+        made_by, factors = self._maker(value)
+        return self._named(value) in self.stacked or (made_by == "mul" and all(map(self.has_stack, factors)))
+
+    def stack(self, value: Any, stacks: dict[Any, jax.Array]) -> jax.Array:
+        """The values of all steps."""
+        name = self._named(value)
+        if name in stacks:
+            return stacks[name]
+        return jnp.multiply(*(self.stack(factor, stacks) for factor in self._maker(value)[1]))
+
+    def has_total(self, term: Any) -> bool:
+        """Whether the sum of a term over all steps can be made of stacks."""
+        made_by, parts = self._maker(term)
+        if made_by == "dot_general" and all(map(self.has_stack, parts)):
+            return True
+        return self.has_stack(term) or (made_by in LINEAR and all(map(self.has_total, parts)))
+
+    def total(self, term: Any, stacks: dict[Any, jax.Array]) -> jax.Array:
+        """The sum of a term over all steps."""
+        if self.has_stack(term):
+            stack = self.stack(term, stacks)
+            return (jnp.ones((1, len(stack)), stack.dtype) @ stack.reshape(len(stack), -1)).reshape(stack.shape[1:])
+        maker = self.makers[self._named(term)]
+        if maker.primitive.name == "dot_general":
+            return product_of_all(*(self.stack(factor, stacks) for factor in maker.invars), **maker.params)
+        return maker.primitive.bind(*(self.total(part, stacks) for part in maker.invars), **maker.params)
