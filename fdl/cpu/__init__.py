@@ -1,4 +1,5 @@
-"""What `fdl.compile` does to programs for a CPU: the library that computes each product and convolution is chosen.
+"""What `fdl.compile` does to programs for a CPU: the library that computes each product and convolution is chosen, and
+sums of products over the steps of a loop become one product.
 
 jaxlib holds three: Eigen, YNN and oneDNN.  XLA asks the second for products and the first for convolutions, and never
 the third.  Layers and users know nothing of this; `jax.jit` compiles their programs as XLA would.
