@@ -1,15 +1,16 @@
 """The gates of a cell: the products that their sums are made of, and the curves, of which `unroll` keeps the values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from fdl.compile import on_cpu
 from fdl.nn import activations
 from fdl.nn.channels import per_channel
 from fdl.nn.layer import Params
-from fdl.nn.linear.product import times
+from fdl.nn.linear.product import recur, times
 from fdl.tree import widen
 
 KEPT = "recurrent_gates"  # the name of what `unroll` keeps of each step for its backward pass
@@ -24,11 +25,18 @@ def project_gates(gates: int) -> Callable[..., tuple[jax.Array, ...]]:
 
 
 def split_gates(params: Params, gates: int) -> tuple[list[jax.Array], list[jax.Array]]:
-    """The recurrent kernels and the biases of the gates.
-
-    A product a gate: the gradients of gates are read one by one, and would be written once more for a wide product.
-    """
+    """The recurrent kernels and the biases of the gates."""
     return jnp.split(params["recurrent"]["kernel"], gates, -1), jnp.split(params["input"]["bias"], gates)
+
+
+def times_each(h: jax.Array, kernels: Sequence[jax.Array]) -> list[jax.Array]:
+    """The products of h with the kernels of gates: on a CPU apart, where cutting and joining costs more than it gives.
+
+    Elsewhere one wide product, whose gradient is joined of the gradients of the gates.
+    """
+    if on_cpu():
+        return [recur(h, kernel) for kernel in kernels]
+    return jnp.split(recur(h, jnp.concatenate(kernels, -1)), len(kernels), -1)
 
 
 def add_gate(z: jax.Array, product: jax.Array, bias: jax.Array) -> jax.Array:
@@ -46,7 +54,6 @@ def kept(values: jax.Array) -> jax.Array:
 
 def _kept_curve(curve: Callable, slope: Callable) -> Callable[[jax.Array], jax.Array]:
     """A curve whose value is kept, and is all that its derivative needs."""
-
     gate = jax.custom_jvp(curve)
 
     @gate.defjvp

@@ -15,7 +15,7 @@ from fdl.nn.recurrent.cell import (
     require_sizes,
     type_of,
 )
-from fdl.nn.recurrent.gates import add_gate, kept, project_gates, sigmoid, split_gates, tanh
+from fdl.nn.recurrent.gates import add_gate, kept, project_gates, sigmoid, split_gates, tanh, times_each
 from fdl.tree import widen
 
 
@@ -43,14 +43,14 @@ def gru(
 
     def step(params, carry, z):
         h, (kernels, biases) = carry["h"], split_gates(params, 3)
-        times = lambda h, kernel: recur(h.astype(type_of(z)), kernel)
-        products = [times(h, kernel) for kernel in (kernels if reset_after else kernels[:2])]
+        times = lambda h, *kernels: times_each(h.astype(type_of(z)), kernels)
+        products = times(h, *(kernels if reset_after else kernels[:2]))
         reset, update = map(sigmoid, map(add_gate, z[:2], products, biases))
         if reset_after:
             inner = widen(products[2])
             inner = reset * kept(inner + per_channel(widen(params["recurrent"]["bias"]), inner))
         else:
-            inner = times(reset * h, kernels[2])
+            [inner] = times(reset * h, kernels[2])
         return _mix(update, h, add_gate(z[2], inner, biases[2]), z)
 
     affine = dense(in_dim, 3 * dim, kernel_init=gatewise(kernel_init, 3))

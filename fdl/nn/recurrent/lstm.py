@@ -21,7 +21,7 @@ from fdl.nn.recurrent.cell import (
     require_sizes,
     type_of,
 )
-from fdl.nn.recurrent.gates import add_gate, project_gates, sigmoid, split_gates, tanh
+from fdl.nn.recurrent.gates import add_gate, project_gates, sigmoid, split_gates, tanh, times_each
 from fdl.tree import widen
 
 
@@ -61,8 +61,7 @@ def lstm(
 
     def step(params, carry, z):
         narrow, (kernels, biases) = type_of(z), split_gates(params, gates)
-        products = [recur(carry["h"].astype(narrow), kernel) for kernel in kernels]
-        sums = [*map(add_gate, z, products, biases)]
+        sums = [*map(add_gate, z, times_each(carry["h"].astype(narrow), kernels), biases)]
         h, c = _remember(params.get("peephole", {}), carry["c"], sums, forget_gate)
         if given:
             h = widen(recur(h.astype(narrow), params["output"]["kernel"]))
