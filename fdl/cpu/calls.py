@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxlib.version import __version__ as jaxlib_version
 
 KNOWN = ("0.10.2",)
@@ -28,6 +29,11 @@ def usable() -> bool:
     if not known:
         logging.getLogger("fdl").info("oneDNN is called in jaxlib %s, not in this one", ", ".join(KNOWN))
     return known
+
+
+def pays(operations: int, *types: Any) -> bool:
+    """Whether oneDNN computes with these types, and so much that the time of a call does not count."""
+    return all(given.dtype == jnp.float32 for given in types) and operations >= LEAST
 
 
 def on_one_device(context: Any) -> bool:

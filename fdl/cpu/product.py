@@ -8,7 +8,7 @@ from jax import lax
 from jax.extend.core import JaxprEqn, Primitive
 from jax.interpreters import mlir
 
-from fdl.cpu.calls import LEAST, on_one_device, product
+from fdl.cpu.calls import on_one_device, pays, product
 from fdl.cpu.unsaved import hold
 
 product_p = Primitive("fdl_product")
@@ -24,24 +24,25 @@ def is_worth_a_call(eqn: JaxprEqn) -> bool:
     a, b, out = types
     (of_a, of_b), batch = eqn.params["dimension_numbers"]
     leading = tuple(range(a.ndim - 2))
-    if {a.dtype, b.dtype, out.dtype} != {jnp.dtype("float32")} or not a.ndim == b.ndim == out.ndim >= 4:
+    if not a.ndim == b.ndim == out.ndim >= 4:
         return False
     if [*map(tuple, batch)] != [leading, leading] or len(of_a) != 1 or min(*of_a, *of_b) < len(leading):
         return False
-    return 2 * out.size * a.shape[of_a[0]] >= LEAST
+    return pays(2 * out.size * a.shape[of_a[0]], a, b, out)
 
 
 def product_of_all(a: jax.Array, b: jax.Array, *, dimension_numbers: Any, **how: Any) -> jax.Array:
     """The sum over the first axis of products that are told how to multiply without it.
 
-    Sums over rows, as of gradients of kernels, are a call, for which XLA by itself would turn a copy.
+    Sums over rows, as of gradients of kernels, are a call, for which XLA by itself would turn a copy.  What one matrix
+    costs decides: runs trained side by side multiply as each does alone.
     """
     terms, leading = dimension_numbers
     axis = len(leading[0])
     if a.ndim == b.ndim == axis + 3 and terms == ((axis,), (axis,)):
         a, b = (jnp.moveaxis(x, 0, axis).reshape(*x.shape[1 : axis + 1], -1, x.shape[-1]) for x in (a, b))
-        worth = a.dtype == b.dtype == jnp.float32 and 2 * a.size * b.shape[-1] >= LEAST
-        return (product_p if worth else lax.dot_general_p).bind(a, b, dimension_numbers=dimension_numbers, **how)
+        called = pays(2 * a.shape[-2] * a.shape[-1] * b.shape[-1], a, b)
+        return (product_p if called else lax.dot_general_p).bind(a, b, dimension_numbers=dimension_numbers, **how)
     behind = lambda pair, *first: tuple((*first, *(axis + 1 for axis in of)) for of in pair)
     return lax.dot_general_p.bind(a, b, dimension_numbers=(behind(terms, 0), behind(leading)), **how)
 

@@ -8,7 +8,8 @@ from jax import lax
 from jax.extend.core import jaxprs_in_params
 
 from fdl import nn
-from fdl.compile import compile
+from fdl.compile import compile, on_cpu
+from fdl.cpu import wide_products_only
 from fdl.cpu.exchange import exchange
 
 DRAWN = np.random.default_rng(0)
@@ -105,9 +106,22 @@ def test_a_sum_that_is_read_stays_in_the_loop():
     assert str(exchange(program)) == str(program)
 
 
-def test_runs_side_by_side_have_the_bits_of_each_alone():
-    kernels, inputs = jnp.stack([KERNEL, -KERNEL, KERNEL.T]), jnp.stack([X, 2 * X, -X])
+def test_eigen_multiplies_beside_a_sum_behind_a_loop():
+    program = jax.make_jaxpr(jax.grad(loss, (0, 1)))(jnp.ones((128, 128)), jnp.ones((24, 16, 128)))
+    assert not wide_products_only(exchange(program))
+
+
+def called(f, *args):
+    return "fdl_product" in str(exchange(jax.make_jaxpr(f)(*args)))
+
+
+@pytest.mark.skipif(not on_cpu(), reason="a promise for CPUs")
+@pytest.mark.parametrize("dim", [64, 20], ids=["by a call", "too little for a call"])
+def test_runs_side_by_side_have_the_bits_of_each_alone(dim):
+    kernels = jnp.stack([KERNEL, -KERNEL, KERNEL.T, 2 * KERNEL])[:, :dim, :dim]
+    inputs = jnp.stack([X, 2 * X, -X, X / 2])[..., :dim]
     gradient = jax.grad(loss, (0, 1))
+    assert called(jax.vmap(gradient), kernels, inputs) == called(gradient, kernels[0], inputs[0]) == (dim == 64)
     together, alone = compile(jax.vmap(gradient))(kernels, inputs), compile(gradient)
     for *found, kernel, x in zip(*together, kernels, inputs):
         jax.tree.map(np.testing.assert_array_equal, tuple(found), alone(kernel, x))

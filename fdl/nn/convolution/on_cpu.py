@@ -6,10 +6,9 @@ convolution, as which each of the three forms is written.
 
 import math
 
-import jax.numpy as jnp
 from jax import lax
 
-from fdl.cpu.calls import LEAST, convolution, on_one_device
+from fdl.cpu.calls import convolution, on_one_device, pays
 from fdl.cpu.unsaved import hold
 from fdl.nn.convolution.call import as_call
 from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel, without_crops
@@ -27,14 +26,12 @@ def lower_on_cpu(context, first, second, *, leave, form: Form, by_onednn: bool =
 
 def is_worth_a_call(types, leave: str, form: Form) -> bool:
     """Whether oneDNN computes this form of these types, and so much of it that the 10 µs of a call do not count."""
-    if types[0].dtype != jnp.float32:
-        return False
     if leave == "kernel":
         x, y = types
         operations = 2 * y.size * math.prod(form.window) * x.shape[-1] // form.groups
-        return has_a_kernel_by_onednn(x, y, form) and operations >= LEAST
+        return has_a_kernel_by_onednn(x, y, form) and pays(operations, *types)
     image, kernel = types if leave == "y" else reversed(types)
-    return 2 * image.shape[0] * math.prod(positions(*form[:5])) * kernel.size >= LEAST
+    return pays(2 * image.shape[0] * math.prod(positions(*form[:5])) * kernel.size, *types)
 
 
 def contract_by_onednn(first, second, *, leave, form: Form):
