@@ -1,4 +1,4 @@
-"""A cell run over time: one product for the inputs of all times, then one loop."""
+"""A cell run over time: products for the inputs of all times, then one loop, or two for many steps."""
 
 from functools import partial
 from operator import itemgetter

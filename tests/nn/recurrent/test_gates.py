@@ -1,6 +1,7 @@
 """Gates: curves that are differentiated by their values, products apart or in one."""
 
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -31,3 +32,12 @@ def test_one_product_for_all_gates_gives_what_a_product_each_gives(cell, monkeyp
     monkeypatch.setattr(sys.modules["fdl.nn.recurrent.gates"], "on_cpu", lambda: False)
     assert products() < number
     close(gradient(), apart, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("cell", "gates"), [(nn.lstm, 4), (nn.gru, 3), (partial(nn.gru, reset_after=False), 3)])
+def test_the_backward_pass_takes_no_product_of_the_carry_again(cell, gates, monkeypatch):
+    monkeypatch.setattr(sys.modules["fdl.nn.recurrent.gates"], "on_cpu", lambda: True)
+    layer = nn.unroll(cell(3, 4))
+    loss = lambda params, x: jnp.sum(layer.apply(params, {}, x)[0])
+    program = str(jax.make_jaxpr(jax.grad(loss))(jax.eval_shape(layer.init, jax.random.key(0))[0], jnp.ones((2, 5, 3))))
+    assert program.count("f32[2,4] = dot_general") == 2 * gates  # on the way forward, and of the carry's gradient
