@@ -47,18 +47,13 @@ def with_calls(fn: Callable) -> Callable:
     return exchanged
 
 
-def exchange(program: ClosedJaxpr) -> ClosedJaxpr:
-    """The same program with its operations exchanged, in its loops and branches too."""
-    return program.replace(jaxpr=_exchange_in(program.jaxpr))
-
-
-def _exchange_in(part: Any) -> Any:
-    """What is a program, or several, with the operations inside exchanged; all else that an operation is told."""
-    if isinstance(part, ClosedJaxpr):
-        return exchange(part)
-    if isinstance(part, Jaxpr):
+def exchange(part: Any) -> Any:
+    """A program, or several, with their operations exchanged, in loops and branches too; all else as it is."""
+    if isinstance(part, Jaxpr):  # of JAX 0.12 on, ClosedJaxpr is another name of it
         return part.replace(eqns=[*map(_exchanged, part.eqns)])
-    return tuple(map(_exchange_in, part)) if type(part) is tuple else part
+    if isinstance(part, ClosedJaxpr):
+        return part.replace(jaxpr=exchange(part.jaxpr))
+    return tuple(map(exchange, part)) if type(part) is tuple else part
 
 
 def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
@@ -69,5 +64,5 @@ def _exchanged(eqn: JaxprEqn) -> JaxprEqn:
     if eqn.primitive.name == "scan":
         eqn = with_sums_behind(eqn)
     if eqn.primitive.name in LOOK_INTO:
-        return eqn.replace(params={name: _exchange_in(value) for name, value in eqn.params.items()})
+        return eqn.replace(params={name: exchange(value) for name, value in eqn.params.items()})
     return eqn
