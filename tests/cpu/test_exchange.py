@@ -10,10 +10,12 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fdl import nn
-from fdl.compile import compile
+from fdl.compile import compile, on_cpu
 from fdl.cpu import release
 from fdl.cpu.calls import usable
 from fdl.cpu.exchange import exchange
+
+pytestmark = pytest.mark.skipif(not on_cpu(), reason="promises for CPUs")
 
 DRAWN = np.random.default_rng(0)
 X = DRAWN.normal(size=(4, 12, 12, 16)).astype("f")

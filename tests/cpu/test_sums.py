@@ -12,6 +12,8 @@ from fdl.compile import compile, on_cpu
 from fdl.cpu import wide_products_only
 from fdl.cpu.exchange import exchange
 
+pytestmark = pytest.mark.skipif(not on_cpu(), reason="promises for CPUs")
+
 DRAWN = np.random.default_rng(0)
 X = DRAWN.normal(size=(24, 16, 64)).astype("f")  # time, batch, dim
 KERNEL = (0.1 * DRAWN.normal(size=(64, 64))).astype("f")
@@ -115,7 +117,6 @@ def called(f, *args):
     return "fdl_product" in str(exchange(jax.make_jaxpr(f)(*args)))
 
 
-@pytest.mark.skipif(not on_cpu(), reason="a promise for CPUs")
 @pytest.mark.parametrize("dim", [64, 20], ids=["by a call", "too little for a call"])
 def test_runs_side_by_side_have_the_bits_of_each_alone(dim):
     kernels = jnp.stack([KERNEL, -KERNEL, KERNEL.T, 2 * KERNEL])[:, :dim, :dim]

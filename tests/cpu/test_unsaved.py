@@ -6,9 +6,13 @@ import sys
 import threading
 
 import jax
+import pytest
 
+from fdl.compile import on_cpu
 from fdl.cpu.calls import usable
 from fdl.cpu.unsaved import hold, release
+
+pytestmark = pytest.mark.skipif(not on_cpu(), reason="promises for CPUs")
 
 PROGRAM = """
 import pathlib, warnings
