@@ -4,10 +4,10 @@ A convolution is one trilinear form  sum_{n,t,w,i,o} x[n, t*stride + w*dilation 
 Leaving out one of the three arrays gives the output, the gradient of the input and the gradient of the kernel, and each
 derivative of these is one of them again.  So there is one primitive, `contract`, which leaves out one array.
 
-On a CPU it is lowered as `canonical.py` says, elsewhere as JAX's own convolution and its transposes.
+It is lowered as `on_cpu.py` and `on_gpu.py` say, and elsewhere as JAX's own convolution and its transposes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -21,6 +21,7 @@ from fdl.nn.convolution.canonical import Form
 from fdl.nn.convolution.eigen import correlate
 from fdl.nn.convolution.geometry import output_paddings, transposed_space
 from fdl.nn.convolution.on_cpu import lower_on_cpu
+from fdl.nn.convolution.on_gpu import correlate_on_gpu
 from fdl.nn.pooling.window import Padding, padding_pairs, per_axis, positions
 
 
@@ -194,13 +195,14 @@ def _definition(x, kernel, form: Form):
     return correlate(x, kernel, form.padding, form.stride, form.dilation, form.groups)
 
 
-def _contract_by_definition(first, second, *, leave, form):
+def _contract_by(correlate: Callable, first, second, *, leave, form):
+    """The array left out, where correlate(x, kernel, form) leaves out y."""
     if leave == "y":
-        return _definition(first, second, form)
+        return correlate(first, second, form)
     if leave == "x":
-        linear, y = lambda x: _definition(x, first, form), second
+        linear, y = lambda x: correlate(x, first, form), second
     else:
-        linear, y = lambda kernel: _definition(first, kernel, form), second
+        linear, y = lambda kernel: correlate(first, kernel, form), second
     return jax.linear_transpose(linear, _type(jax.typeof(first), jax.typeof(second), leave=leave, form=form))(y)[0]
 
 
@@ -208,5 +210,8 @@ contract_p.def_impl(jax.jit(lambda a, b, **how: contract_p.bind(a, b, **how), st
 contract_p.def_abstract_eval(_type)
 ad.defbilinear(contract_p, partial(_transpose, 0), partial(_transpose, 1))
 batching.primitive_batchers[contract_p] = _batch
-mlir.register_lowering(contract_p, mlir.lower_fun(_contract_by_definition, multiple_results=False))
+mlir.register_lowering(contract_p, mlir.lower_fun(partial(_contract_by, _definition), multiple_results=False))
+mlir.register_lowering(
+    contract_p, mlir.lower_fun(partial(_contract_by, correlate_on_gpu), multiple_results=False), platform="cuda"
+)
 mlir.register_lowering(contract_p, lower_on_cpu, platform="cpu")
