@@ -15,7 +15,12 @@ from fdl import cpu
 # On a CPU: products and convolutions go to Eigen, up to ten times faster for gradients of convolutions.  Vectors are as
 # wide as the processor has them: with AVX-512 exp and tanh take three quarters of the time; others are as they were.
 BY_EIGEN = "xla_cpu_experimental_ynn_fusion_type"
-OPTIONS: dict[str, dict[str, bool | str | int]] = {"cpu": {BY_EIGEN: "", "xla_cpu_prefer_vector_width": 512}}
+# On a GPU: loops and convolutions too are parts of CUDA graphs, so that a graph holds whole runs of steps.
+IN_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,DYNAMIC_SLICE_FUSION,WHILE,CONVOLUTION"
+OPTIONS: dict[str, dict[str, bool | str | int]] = {
+    "cpu": {BY_EIGEN: "", "xla_cpu_prefer_vector_width": 512},
+    "gpu": {"xla_gpu_enable_command_buffer": IN_GRAPHS},
+}
 
 
 def compile(
