@@ -20,7 +20,7 @@ LINEAR = ("add_any", "concatenate", "convert_element_type", "fdl_channel_sum", "
 
 def with_sums_behind(loop: JaxprEqn) -> JaxprEqn:
     """A scan, and behind it those of its sums that need no other stacks than it has."""
-    body = _Body(**{name: loop.params[name] for name in ("jaxpr", "num_consts", "num_carry")})
+    body = _Body(loop)
     sums = {i: term for i, term in body.sums() if body.has_total(term)}
     if not sums:
         return loop
@@ -37,13 +37,16 @@ def with_sums_behind(loop: JaxprEqn) -> JaxprEqn:
 class _Body:
     """The body of a scan, and what is known of its values, those inside of rematerialised parts too."""
 
-    def __init__(self, jaxpr: ClosedJaxpr, num_consts: int, num_carry: int):
-        self.closed, inputs, outputs = jaxpr, jaxpr.jaxpr.invars, jaxpr.jaxpr.outvars
+    def __init__(self, loop: JaxprEqn):
+        self.closed: ClosedJaxpr = loop.params["jaxpr"]
+        jaxpr = self.closed.jaxpr
+        inputs, first = jaxpr.invars, _stacks_from(loop.invars, jaxpr.invars)
+        last = _stacks_from(loop.outvars, jaxpr.outvars)
         self.makers: dict[Var, JaxprEqn] = {}  # the operation that a value is the result of
         self.first_names: dict[Var, Any] = {}
-        self._read(jaxpr.jaxpr)
-        self.carries = [*zip(inputs[num_consts:], outputs[:num_carry])]  # before and after a step
-        self.inputs, self.outputs = inputs[num_consts + num_carry :], [*map(self._named, outputs[num_carry:])]
+        self._read(jaxpr)
+        self.carries = [*zip(inputs[first - last : first], jaxpr.outvars)]  # before and after a step
+        self.inputs, self.outputs = inputs[first:], [*map(self._named, jaxpr.outvars[last:])]
         self.stacked = {var for var in (*self.inputs, *self.outputs) if not isinstance(var, Literal)}
 
     def _read(self, jaxpr: Jaxpr) -> None:
@@ -115,3 +118,13 @@ class _Body:
         if maker.primitive.name == "dot_general":
             return product_of_all(*(self.stack(factor, stacks) for factor in maker.invars), **maker.params)
         return maker.primitive.bind(*(self.total(part, stacks) for part in maker.invars), **maker.params)
+
+
+def _stacks_from(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    """Where the stacks begin in what a loop reads or writes: they have an axis more than in a step.
+
+    JAX says it too, in parameters that are other ones in each version.
+    """
+    return next(
+        (i for i, (a, b) in enumerate(zip(outside, inside)) if len(a.aval.shape) > len(b.aval.shape)), len(inside)
+    )
