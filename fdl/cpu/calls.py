@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxlib.version import __version__ as jaxlib_version
 
-KNOWN = ("0.10.2",)
+KNOWN = ("0.10.2", "0.11.2", "0.12.0", "0.12.0.1")
 LEAST = 1 << 20  # operations from which the 10 µs of a call do not count
 
 

@@ -6,8 +6,9 @@ inputs or outputs of the loop, one product of the two stacks is that sum, and ot
 """
 
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +18,21 @@ from fdl.cpu.product import product_of_all
 
 LINEAR = ("add_any", "concatenate", "convert_element_type", "fdl_channel_sum", "reduce_sum", "reshape", "transpose")
 
+Made: TypeAlias = Callable[[dict[Any, jax.Array]], jax.Array]
+"""How an array is made of the values of all steps, by their names in one step."""
+
 
 def with_sums_behind(loop: JaxprEqn) -> JaxprEqn:
     """A scan, and behind it those of its sums that need no other stacks than it has."""
     body = _Body(loop)
-    sums = {i: term for i, term in body.sums() if body.has_total(term)}
+    sums = {i: total for i, term in body.sums() if (total := body.total(term))}
     if not sums:
         return loop
 
     def apart(*operands: jax.Array) -> list[jax.Array]:
         out = loop.primitive.bind(*operands, **loop.params | {"jaxpr": body.without(sums)})
         stacks = body.stacks(operands, out)
-        return [array + body.total(sums[i], stacks) if i in sums else array for i, array in enumerate(out)]
+        return [array + sums[i](stacks) if i in sums else array for i, array in enumerate(out)]
 
     [call] = jax.make_jaxpr(jax.jit(apart))(*(var.aval for var in loop.invars)).eqns
     return call.replace(invars=loop.invars, outvars=loop.outvars)
@@ -63,11 +67,10 @@ class _Body:
             value = self.first_names[value]
         return value
 
-    def _maker(self, value: Any) -> tuple[str, Sequence[Any]]:
-        """The name of the operation that a value is the result of, and what it reads."""
+    def _maker(self, value: Any) -> JaxprEqn | None:
+        """The operation that a value is the result of."""
         name = self._named(value)
-        maker = None if isinstance(name, Literal) else self.makers.get(name)
-        return (maker.primitive.name, maker.invars) if maker else ("", ())
+        return None if isinstance(name, Literal) else self.makers.get(name)
 
     def sums(self) -> Iterator[tuple[int, Any]]:
         """The carries to which a step adds a term, and for which nothing else asks, each with the term."""
@@ -75,8 +78,9 @@ class _Body:
         read = [*(var for eqn in jaxpr.eqns for var in eqn.invars), *jaxpr.outvars]
         uses = Counter(var for var in read if not isinstance(var, Literal))
         for i, (before, after) in enumerate(self.carries):
-            made_by, terms = self._maker(after)
-            if made_by == "add_any" and uses[before] == 1 and any(term is before for term in terms):
+            maker = self._maker(after)
+            terms = maker.invars if maker and maker.primitive.name == "add_any" else []
+            if uses[before] == 1 and any(term is before for term in terms):
                 yield i, terms[terms[0] is before]
 
     def without(self, sums: Container[int]) -> ClosedJaxpr:
@@ -90,34 +94,34 @@ class _Body:
         arrays = (*operands[len(operands) - len(self.inputs) :], *results[len(self.carries) :])
         return {var: array for var, array in zip((*self.inputs, *self.outputs), arrays) if var in self.stacked}
 
-    def has_stack(self, value: Any) -> bool:
-        """Whether the loop reads or writes the values of all steps, or the factors that they are products of."""
-        made_by, factors = self._maker(value)
-        return self._named(value) in self.stacked or (made_by == "mul" and all(map(self.has_stack, factors)))
+    def stack(self, value: Any) -> Made | None:
+        """The values of all steps, as the loop reads or writes them or the factors that they are products of."""
+        name, maker = self._named(value), self._maker(value)
+        if name in self.stacked:
+            return lambda stacks: stacks[name]
+        return _made(jnp.multiply, map(self.stack, maker.invars)) if maker and maker.primitive.name == "mul" else None
 
-    def stack(self, value: Any, stacks: dict[Any, jax.Array]) -> jax.Array:
-        """The values of all steps."""
-        name = self._named(value)
-        if name in stacks:
-            return stacks[name]
-        return jnp.multiply(*(self.stack(factor, stacks) for factor in self._maker(value)[1]))
+    def total(self, term: Any) -> Made | None:
+        """The sum of a term over all steps; None if it cannot be made of stacks."""
+        maker = self._maker(term)
+        if stack := self.stack(term):
+            return _made(_sum, [stack])
+        if maker and maker.primitive.name == "dot_general":
+            return _made(partial(product_of_all, **maker.params), map(self.stack, maker.invars))
+        if maker and maker.primitive.name in LINEAR:
+            return _made(partial(maker.primitive.bind, **maker.params), map(self.total, maker.invars))
+        return None
 
-    def has_total(self, term: Any) -> bool:
-        """Whether the sum of a term over all steps can be made of stacks."""
-        made_by, parts = self._maker(term)
-        if made_by == "dot_general" and all(map(self.has_stack, parts)):
-            return True
-        return self.has_stack(term) or (made_by in LINEAR and all(map(self.has_total, parts)))
 
-    def total(self, term: Any, stacks: dict[Any, jax.Array]) -> jax.Array:
-        """The sum of a term over all steps."""
-        if self.has_stack(term):
-            stack = self.stack(term, stacks)
-            return (jnp.ones((1, len(stack)), stack.dtype) @ stack.reshape(len(stack), -1)).reshape(stack.shape[1:])
-        maker = self.makers[self._named(term)]
-        if maker.primitive.name == "dot_general":
-            return product_of_all(*(self.stack(factor, stacks) for factor in maker.invars), **maker.params)
-        return maker.primitive.bind(*(self.total(part, stacks) for part in maker.invars), **maker.params)
+def _made(make: Callable, parts: Iterable[Made | None]) -> Made | None:
+    """What `make` makes of these, if it has all of them."""
+    own = [*parts]
+    return None if None in own else lambda stacks: make(*(part(stacks) for part in own if part))
+
+
+def _sum(stack: jax.Array) -> jax.Array:
+    """Over the first axis, as a product."""
+    return (jnp.ones((1, len(stack)), stack.dtype) @ stack.reshape(len(stack), -1)).reshape(stack.shape[1:])
 
 
 def _stacks_from(outside: Sequence[Any], inside: Sequence[Any]) -> int:

@@ -10,7 +10,7 @@ from jax.extend.core import ClosedJaxpr
 def trace(f: Callable, *specs: Any) -> ClosedJaxpr:
     """The jaxpr of f(*specs); leaves with a shape and a type are unknown, others (numbers) stay as they are."""
     call, arrays = on_arrays(f, *specs)
-    return jax.make_jaxpr(call)(*(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))
+    return jax.make_jaxpr(call)(*(jax.ShapeDtypeStruct(a.shape, jax.typeof(a).dtype) for a in arrays))
 
 
 def on_arrays(f: Callable, *args: Any) -> tuple[Callable, list]:

@@ -10,9 +10,9 @@ from fdl.nn.layer import Layer
 
 NAMES = """
 abs add and broadcast_in_dim clamp convert_element_type copy cos div eq erf exp exp2 expm1 fdl_channel_spread ge gt
-integer_pow iota is_finite le log log1p logistic lt max min mul ne neg not optimization_barrier or pow random_bits
-random_fold_in random_unwrap random_wrap reshape rsqrt select_n shift_left shift_right_arithmetic shift_right_logical
-sign sin sqrt square squeeze sub tanh transpose xor
+integer_pow iota is_finite le log log1p logistic lt max min mul ne neg not one_minus_square optimization_barrier or pow
+random_bits random_fold_in random_unwrap random_wrap reshape rsqrt select_n shift_left shift_right_arithmetic
+shift_right_logical sign sin sqrt square squeeze sub tanh transpose xor
 """
 CHEAP = frozenset(NAMES.split())
 

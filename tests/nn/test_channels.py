@@ -8,8 +8,8 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from fdl import nn
+from fdl.compile import compile
 from fdl.nn.channels import channel_mean, channel_sum, per_channel
-from tests.quick import jit_fully
 
 KEY = jax.random.key(0)
 
@@ -38,11 +38,11 @@ def test_the_sum_of_a_shared_gradient_equals_numpy(shape):
 
 @pytest.mark.parametrize("shape", [(50, 64), (256, 3), (515, 4), (1, 5)])
 @pytest.mark.parametrize("shared", [True, False])
-def test_each_of_a_batch_of_sums_has_the_bits_of_it_alone(shape, shared):
+def test_each_of_a_batch_of_sums_has_the_bits_of_it_alone(compiled_as_for_users, shape, shared):
     of_bias = lambda x: jax.grad(lambda c: jnp.sum(jnp.sin(x) * per_channel(c, x, shared=shared)))(jnp.ones(shape[-1]))
     x = jax.random.normal(KEY, (3, *shape))
-    alone = jit_fully(of_bias)
-    np.testing.assert_array_equal(jit_fully(jax.vmap(of_bias))(x), jnp.stack([alone(each) for each in x]))
+    alone = compile(of_bias)
+    np.testing.assert_array_equal(compile(jax.vmap(of_bias))(x), jnp.stack([alone(each) for each in x]))
 
 
 def test_a_shared_gradient_is_read_as_it_lies():
