@@ -72,7 +72,11 @@ PLACES = {
     "kernel of cells apart": lambda x, k: kernel_gradient(x, k, dilation=(2, 1)),
     "kernel of one axis": lambda x, k: kernel_gradient(jnp.tile(x, (3, 1, 1, 1)).reshape(12, 144, 16), k[0], stride=2),
     "kernel of three axes": lambda x, k: kernel_gradient(x.reshape(4, 3, 4, 12, 16), k[None], padding=1),
-    "kernel of groups": lambda x, k: kernel_gradient(x, k[:, :, :4], groups=4),
+    "kernel of groups": lambda x, k: kernel_gradient(jnp.tile(x, (3, 1, 1, 1)), k[:, :, :4], groups=4),
+    "kernel of groups in several calls": lambda x, k: kernel_gradient(
+        jnp.tile(x, 3), jnp.tile(k, 3)[:, :, :12], groups=4, stride=(1, 2)
+    ),
+    "kernel of groups with one output each": lambda x, k: kernel_gradient(x, k[:, :, :2, :8], groups=8),
     "custom rule": lambda x, k: ruled(x, k),
     "transposed": lambda x, k: nn.convolve_transpose(x, k, stride=2),
     "one axis": lambda x, k: nn.convolve(x.reshape(4, 144, 16), k[0], stride=3),
@@ -117,7 +121,9 @@ def test_the_gradients_of_both_are_calls_too():
     assert calls_in(jax.grad(lambda x, k: (convolved(x, k) ** 2).sum(), (0, 1)), X, KERNEL) == 3 * usable()
 
 
-@pytest.mark.parametrize("form", ["many examples", "strides", "cells apart", "one axis", "three axes"])
+@pytest.mark.parametrize(
+    "form", ["many examples", "strides", "cells apart", "one axis", "three axes", "groups", "groups in several calls"]
+)
 def test_a_call_is_made_for_the_kernel_of_every_form(form):
     assert (calls_in(PLACES[f"kernel of {form}"], X, KERNEL) > 1) == usable()  # one is the output's
 

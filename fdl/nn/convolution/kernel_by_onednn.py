@@ -19,6 +19,7 @@ from fdl.cpu.calls import convolution
 from fdl.nn.convolution.canonical import Form, window_as_positions, without_crops
 
 FEW = 8  # channels below which oneDNN's registers stay as empty as Eigen's
+TOGETHER = 24  # channels up to which groups share a call
 CACHE = 1 << 20  # bytes of x and y that a call reads again for each cell of the kernel, from the cache if they fit
 
 
@@ -26,14 +27,17 @@ def has_a_kernel_by_onednn(x: Any, y: Any, form: Form) -> bool:
     """Whether it is the faster way: not for one or two cells or a single position, which are products, nor for so few
     channels."""
     cells, places = math.prod(form.window), math.prod(y.shape[1:-1])
-    return form.groups == form.dilation[-1] == 1 and cells > 2 and places > 1 and min(x.shape[-1], y.shape[-1]) >= FEW
+    wide = min(x.shape[-1], y.shape[-1]) >= FEW and x.shape[-1] > form.groups  # one channel a group is no product
+    return wide and form.dilation[-1] == 1 and cells > 2 and places > 1
 
 
 def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
-    """(batch, *space, in_dim), (batch, *positions, out_dim) -> (*window, in_dim, out_dim), without groups.
+    """(batch, *space, in_dim), (batch, *positions, out_dim) -> (*window, in_dim // groups, out_dim), group by group.
 
     The last axis has no dilation, which would put holes between the positions too.
     """
+    if form.groups > 1:
+        return _of_groups(x, y, form)
     x, padding = without_crops(x, window_as_positions(y, form))
     most = CACHE * x.shape[0] // ((x.size + y.size) * x.dtype.itemsize) or 1
     size = max(4 if len(form.window) == 1 else 8, 1 << most.bit_length() - 1)  # fewer are not worth a call
@@ -42,6 +46,20 @@ def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
     if whole < x.shape[0]:
         sums.append(_of_part(x[whole:], y[whole:], form, padding))
     return reduce(jnp.add, sums).reshape(*form.window, x.shape[-1], y.shape[-1])
+
+
+def _of_groups(x, y, form):
+    """A call for a few groups together, whose channels fill the registers: of each product their own part is kept."""
+    most = max(TOGETHER * form.groups // x.shape[-1], 1)
+    together = next(n for n in range(min(most, form.groups), 0, -1) if form.groups % n == 0)
+    in_dim, out_dim = (a.shape[-1] // form.groups for a in (x, y))
+    kernels = []
+    parts = (jnp.split(a, form.groups // together, axis=-1) for a in (x, y))
+    for x_part, y_part in zip(*parts):
+        kernel = kernel_by_onednn(x_part, y_part, form._replace(groups=1))
+        kernel = kernel.reshape(*form.window, together, in_dim, together, out_dim)
+        kernels += [kernel[..., group, :, group, :] for group in range(together)]
+    return jnp.concatenate(kernels, axis=-1)
 
 
 def _summed(x, y, size, form, padding):
