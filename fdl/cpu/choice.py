@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxprs_in_params
 
 WIDE = 100  # rows, columns and terms of a product from which YNN is the faster one
 
@@ -32,15 +31,8 @@ def equations(program: Jaxpr) -> Iterator[JaxprEqn]:
     """The operations of a program, those inside of others too."""
     for eqn in program.eqns:
         yield eqn
-        for inner in inner_jaxprs(eqn.params):
+        for inner in jaxprs_in_params(eqn.params):
             yield from equations(inner)
-
-
-def inner_jaxprs(params: dict) -> Iterator[Jaxpr]:
-    """The functions that a primitive calls."""
-    for value in jax.tree.leaves(list(params.values()), is_leaf=lambda x: isinstance(x, ClosedJaxpr | Jaxpr)):
-        if isinstance(value, ClosedJaxpr | Jaxpr):
-            yield value.jaxpr if isinstance(value, ClosedJaxpr) else value
 
 
 def _sides(eqn: JaxprEqn) -> tuple[int, int, int, int]:

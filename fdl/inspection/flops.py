@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr
+from jax.extend.core import Jaxpr, jaxprs_in_params
 
-from fdl.cpu.choice import inner_jaxprs
 from fdl.inspection.trace import trace
 
 FREE, REDUCTIONS, WINDOWS, SOLVERS = map(
@@ -78,7 +77,7 @@ def _of(eqn) -> Counter:
     name, params = eqn.primitive.name, eqn.params
     if name in SOLVERS:
         return Counter({("primitive", name): _alone(name, eqn), ("unknown", name): 1})
-    inner = [] if name in RULED else [operations(jaxpr) for jaxpr in inner_jaxprs(params)]
+    inner = [] if name in RULED else [operations(jaxpr) for jaxpr in jaxprs_in_params(params)]
     if not inner:
         return Counter({("primitive", name): _alone(name, eqn)})
     found = max(inner, key=_total) if name == "cond" else sum(inner, Counter())

@@ -4,9 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from jax.extend.core import Jaxpr, Literal
+from jax.extend.core import Jaxpr, Literal, jaxprs_in_params
 
-from fdl.cpu.choice import inner_jaxprs
 from fdl.inspection.trace import trace
 
 
@@ -31,7 +30,7 @@ def _peak(jaxpr: Jaxpr, alive: dict) -> int:
     held = most = sum(alive.values())
     for i, eqn in enumerate(jaxpr.eqns):
         made = {v: _size(v) for v in eqn.outvars}
-        inside = (_peak(inner, {}) for inner in inner_jaxprs(eqn.params))
+        inside = (_peak(inner, {}) for inner in jaxprs_in_params(eqn.params))
         most = max(most, held + max(sum(made.values()), *inside, 0))
         alive = alive | made
         ended = [v for v in alive if last.get(v, 0) <= i]
