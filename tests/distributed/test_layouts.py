@@ -20,7 +20,7 @@ def found():
 def test_three_steps_of_adam_are_those_of_one_device(found, model, layout):
     one = found[model][layout]
     assert one["same_start"]
-    assert one["params"] < {"mlp": 3 * 1.2e-7, "gpt": 4e-6}[model]
+    assert one["params"] < {"mlp": 5 * 1.2e-7, "gpt": 4e-6}[model]
     assert one["loss"] < 2e-6
 
 
