@@ -43,8 +43,9 @@ def convolve(
     XLA; torch differs for strides above 1); "valid" adds nothing; a number pads both ends of every axis; a sequence
     gives a number or a (low, high) pair per axis.  Zeros are padded.
 
-    Any derivative, vmap and loop works and stays fast; on a CPU 16-bit arrays are summed in float32.  Slower is only
-    vmap over x and kernel together, which becomes a grouped convolution.  plain=True is the definition by
+    Any derivative, vmap and loop works and stays fast; on a CPU 16-bit arrays are summed in float32, on an NVIDIA GPU
+    their neighbouring cells may be joined, so that an infinite one makes NaN of more positions than see it.  Slower is
+    only vmap over x and kernel together, which becomes a grouped convolution.  plain=True is the definition by
     `lax.conv_general_dilated`, differentiated by JAX.
 
     Raises ShapeError, DtypeError.
