@@ -12,6 +12,13 @@ from fdl.checks import ShapeError
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
+FIRST = RNG.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def drawn_anew():
+    """Each test draws the same numbers, whichever of the others its process has run before."""
+    RNG.bit_generator.state = FIRST
 
 
 def draw(*shape):
