@@ -44,8 +44,8 @@ class _Body:
     def __init__(self, loop: JaxprEqn):
         self.closed: ClosedJaxpr = loop.params["jaxpr"]
         jaxpr = self.closed.jaxpr
-        inputs, first = jaxpr.invars, _stacks_from(loop.invars, jaxpr.invars)
-        last = _stacks_from(loop.outvars, jaxpr.outvars)
+        inputs, first = jaxpr.invars, stacks_from(loop.invars, jaxpr.invars)
+        last = stacks_from(loop.outvars, jaxpr.outvars)
         self.makers: dict[Var, JaxprEqn] = {}  # the operation that a value is the result of
         self.first_names: dict[Var, Any] = {}
         self._read(jaxpr)
@@ -124,7 +124,7 @@ def _sum(stack: jax.Array) -> jax.Array:
     return (jnp.ones((1, len(stack)), stack.dtype) @ stack.reshape(len(stack), -1)).reshape(stack.shape[1:])
 
 
-def _stacks_from(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+def stacks_from(outside: Sequence[Any], inside: Sequence[Any]) -> int:
     """Where the stacks begin in what a loop reads or writes: they have an axis more than in a step.
 
     JAX says it too, in parameters that are other ones in each version.

@@ -56,12 +56,12 @@ def _sum_on_cpu(x, *, shared):
     batch, rows, _ = x.shape
     if batch == 0 or rows < 2:
         return _sum(x, shared=shared)
-    wide, part = widen(x), _divisor(rows, ROWS)
+    wide, part = widen(x), largest_divisor(rows, ROWS)
     if shared and rows // part <= PARTS:
         ones = jnp.repeat(jnp.eye(rows // part, dtype=wide.dtype), part, axis=1)
         partial = jnp.broadcast_to(ones, (batch, *ones.shape)) @ wide
     else:
-        partial = _sum_of_parts(wide, _divisor(rows, min(max(x.nbytes // batch // SHARED, 4), PARTS)))
+        partial = _sum_of_parts(wide, largest_divisor(rows, min(max(x.nbytes // batch // SHARED, 4), PARTS)))
     return jnp.sum(partial, axis=1).astype(x.dtype)
 
 
@@ -73,12 +73,12 @@ def _sum_of_parts(x, parts):
     """
     batch, rows, dim = x.shape[0], x.shape[1] // parts, x.shape[2]
     partial = jnp.sum(x.reshape(batch, parts, rows, dim), axis=1)
-    together = _divisor(rows, ROWS)
+    together = largest_divisor(rows, ROWS)
     ones = jnp.ones((batch, rows // together, 1, together), x.dtype)
     return (ones @ partial.reshape(batch, -1, together, dim))[:, :, 0]
 
 
-def _divisor(number: int, most: int) -> int:
+def largest_divisor(number: int, most: int) -> int:
     """The largest divisor up to this."""
     return next(n for n in range(min(number, most), 0, -1) if number % n == 0)
 

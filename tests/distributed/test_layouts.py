@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import pytest
 
 from tests.distributed.child import report, start
@@ -20,7 +21,8 @@ def found():
 def test_three_steps_of_adam_are_those_of_one_device(found, model, layout):
     one = found[model][layout]
     assert one["same_start"]
-    assert one["params"] < {"mlp": 5 * 1.2e-7, "gpt": 4e-6}[model]
+    steps = 3 if jax.__version_info__ < (0, 11) else 5  # of float32 near one
+    assert one["params"] < {"mlp": steps * 1.2e-7, "gpt": 4e-6}[model]
     assert one["loss"] < 2e-6
 
 

@@ -132,8 +132,5 @@ def test_compiled_for_256_devices_each_holds_what_the_table_says():
     found = report(start("plan", devices=256))
     assert found["arguments"] == 261_480_616 + 2 * 1024 * 4  # the state, and a row of tokens and of those after them
     assert found["temporary"] < 4e9
-    assert found["collectives"]["gather"] == 32
-    assert found["collectives"]["reduce"] in (
-        8,
-        9,
-    )  # as lowered for a CPU, where biases are summed apart; 8 by JAX 0.12
+    # As lowered for a CPU, where biases are summed apart; two of the sums are one from JAX 0.11 on.
+    assert found["collectives"] == {"gather": 32, "reduce": 9 if jax.__version_info__ < (0, 11) else 8}

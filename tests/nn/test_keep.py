@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fdl import nn
+from fdl.cpu.sums import stacks_from
 from fdl.nn.keep import keeping_costly
 
 DEPTH = 3
@@ -21,11 +22,8 @@ def kept(part, x):
     program = jax.make_jaxpr(jax.grad(loss))(params, x).jaxpr
     loops = [equation for equation in program.eqns if equation.primitive.name == "scan"]
     assert len(loops) == 2
-    return [
-        v.aval.shape[1:]
-        for v, of_step in zip(loops[0].outvars, loops[0].params["jaxpr"].jaxpr.outvars)
-        if v.aval.ndim > of_step.aval.ndim
-    ]
+    written = loops[0].outvars
+    return [v.aval.shape[1:] for v in written[stacks_from(written, loops[0].params["jaxpr"].jaxpr.outvars) :]]
 
 
 def test_logits_and_what_is_done_element_by_element_are_not_kept():

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fdl.cpu.calls import convolution
+from fdl.nn.channels import largest_divisor
 from fdl.nn.convolution.canonical import Form, window_as_positions, without_crops
 
 FEW = 8  # channels below which oneDNN's registers stay as empty as Eigen's
@@ -50,8 +51,7 @@ def kernel_by_onednn(x: jax.Array, y: jax.Array, form: Form) -> jax.Array:
 
 def _of_groups(x, y, form):
     """A call for a few groups together, whose channels fill the registers: of each product their own part is kept."""
-    most = max(TOGETHER * form.groups // x.shape[-1], 1)
-    together = next(n for n in range(min(most, form.groups), 0, -1) if form.groups % n == 0)
+    together = largest_divisor(form.groups, max(TOGETHER * form.groups // x.shape[-1], 1))
     in_dim, out_dim = (a.shape[-1] // form.groups for a in (x, y))
     kernels = []
     parts = (jnp.split(a, form.groups // together, axis=-1) for a in (x, y))
