@@ -47,6 +47,7 @@ def pytest_addoption(parser):
     parser.addoption("--oracles-page", action="store_true", help="write docs/oracles.md from what this run compared")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(config, items):
     """Who runs what: a file by one process; the laws of one layer too, which share programs.  For the page, oracles."""
     if config.getoption("--oracles-page"):

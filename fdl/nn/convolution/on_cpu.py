@@ -10,7 +10,7 @@ from jax import lax
 
 from fdl.cpu.calls import convolution, on_one_device, pays
 from fdl.cpu.unsaved import hold
-from fdl.nn.convolution.call import as_call
+from fdl.nn.apart import as_call
 from fdl.nn.convolution.canonical import Form, contract_on_cpu, input_by_phases, turned_kernel, without_crops
 from fdl.nn.convolution.kernel_by_onednn import has_a_kernel_by_onednn, kernel_by_onednn
 from fdl.nn.pooling.window import positions

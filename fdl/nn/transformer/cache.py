@@ -1,5 +1,6 @@
 """Decoding step by step: a model that keeps the keys and values of what it has seen in its state."""
 
+from functools import partial
 from typing import TypeAlias
 
 import jax
@@ -8,6 +9,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from fdl.checks import ShapeError, require_shape
+from fdl.nn.apart import apart
 from fdl.nn.layer import Layer, State, layer
 from fdl.nn.rewire import rewire
 from fdl.recipe import Function
@@ -63,7 +65,9 @@ def key_value_cache(
 ) -> Layer:
     """Queries, keys and values in their places: (query, key, value) -> (query, all keys, all values, first position).
 
-    Without a cache the keys are those given.  Rows of the query beyond the cache are NaN, their keys are dropped.
+    Without a cache the keys are those given.  With one they are kept as products read them, so that no token turns
+    them: keys (batch, kv_heads, head_dim, length), values (batch, kv_heads, length, head_dim).
+    Rows of the query beyond the cache are NaN, their keys are dropped.
     """
     if cache and not causal:
         raise ValueError("attention that is not causal sees the future, which a cache does not hold; cache the decoder")
@@ -71,8 +75,9 @@ def key_value_cache(
     def init(key):
         if cache is None:
             return {}, {}
-        shape = *cache, kv_heads, head_dim
-        return {}, beginning(cache) | {"key": jnp.zeros(shape), "value": jnp.zeros(shape)}
+        batch, length = cache
+        keys, values = (batch, kv_heads, head_dim, length), (batch, kv_heads, length, head_dim)
+        return {}, beginning(cache) | {"key": jnp.zeros(keys), "value": jnp.zeros(values)}
 
     def apply(params, state, query, fresh, value, *, key=None, train=False):
         positions, after = advance(state, cache, query)
@@ -80,10 +85,10 @@ def key_value_cache(
             query, fresh = rotate(query, positions), rotate(fresh, positions)
         if cache is None:
             return (query, fresh, value, 0), state
-        kept = {"key": _put(state["key"], fresh, positions), "value": _put(state["value"], value, positions)}
+        keys, values = _put(state["key"], fresh, positions, 3), _put(state["value"], value, positions, 2)
         query = jnp.where((positions < cache[1])[..., None, None], query, jnp.nan)
-        seen = kept["key"].astype(query.dtype), kept["value"].astype(query.dtype)
-        return (query, *seen, state["index"]), after | kept
+        seen = jnp.moveaxis(keys, 3, 1).astype(query.dtype), values.swapaxes(1, 2).astype(query.dtype)
+        return (query, *seen, state["index"]), after | {"key": keys, "value": values}
 
     return Layer(init, apply, is_pure=cache is None)
 
@@ -108,9 +113,23 @@ def advance(state: State, cache: Room | None, x: jax.Array) -> tuple[jax.Array, 
     return index[:, None] + steps, state | {"index": index + time}
 
 
-def _put(kept: jax.Array, new: jax.Array, positions: jax.Array) -> jax.Array:
+def _put(kept: jax.Array, new: jax.Array, positions: jax.Array, axis: int) -> jax.Array:
+    """kept (batch, heads, ...) with new (batch, time, heads, n) at its positions along an axis; the rest is dropped."""
+    write = partial(_write_one if positions.size == 1 else _write, axis=axis)
+    return apart(write, kept, new.astype(kept.dtype), positions)
+
+
+def _write(kept: jax.Array, new: jax.Array, positions: jax.Array, axis: int) -> jax.Array:
     rows = jnp.arange(kept.shape[0], dtype=jnp.int32)[:, None]
-    return kept.at[rows, positions].set(new.astype(kept.dtype), mode="drop")
+    return kept.at[rows, *[slice(None)] * (axis - 1), positions].set(new, mode="drop")
+
+
+def _write_one(kept: jax.Array, new: jax.Array, positions: jax.Array, axis: int) -> jax.Array:
+    """The same for one token of one text, which XLA writes in place."""
+    at = positions[0, 0]
+    old = jax.lax.dynamic_slice_in_dim(kept, at, 1, axis)
+    new = jnp.where(at < kept.shape[axis], jnp.moveaxis(new, 1, axis), old)
+    return jax.lax.dynamic_update_slice_in_dim(kept, new, at, axis)
 
 
 def _has_cache(path: str, part: Layer) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from fdl import nn, tree
 from fdl.checks import ShapeError, TreeError
+from fdl.compile import compile, on_cpu
 
 KEY = jax.random.key(0)
 VOCAB, DIM, HEADS = 7, 8, 4
@@ -135,6 +136,21 @@ def test_prompts_of_unequal_length_are_rewound_to_their_ends(agrees):
     agrees.values("nn.rewind, prompts of unequal length", "the whole forward", y, want)
     last = prompt[jnp.arange(2), lengths - 1]
     np.testing.assert_allclose(last, jnp.stack([full[0, 1], full[1, 3]]), atol=1e-5)
+
+
+@pytest.mark.skipif(not on_cpu(), reason="a promise for CPUs")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_no_token_copies_what_is_kept(batch):
+    decoder = nn.cached(nn.attention(8, 2, causal=True), batch, 512)
+    params, state = decoder.init(KEY)
+
+    def several(params, state, x):
+        step = lambda carry, _: (decoder.apply(params, carry[1], carry[0]), None)
+        return jax.lax.scan(step, (x, state), length=5)[0]
+
+    program = compile(several, donate_argnums=1).lower(params, state, jnp.ones((batch, 1, 8))).compile()
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    assert program.memory_analysis().temp_size_in_bytes < kept / 2  # logits of two heads, where keys have four numbers
 
 
 def test_a_decoder_sees_its_memory_at_every_call():
