@@ -9,13 +9,14 @@ from jax.typing import ArrayLike
 
 from fdl.checks import require_float, require_key, require_mask, require_shape
 from fdl.losses.inputs import keep_only, masked, promote, require_pair
+from fdl.nn.activations.softplus import softplus
 
 Game = Literal["non_saturating", "minimax", "hinge", "wasserstein", "least_squares"]
 
 # For scores r of real and f of made examples: the terms of the discriminator for r and f, and that of the generator.
 _GAMES = {
-    "non_saturating": (lambda r: jax.nn.softplus(-r), jax.nn.softplus, lambda f: jax.nn.softplus(-f)),
-    "minimax": (lambda r: jax.nn.softplus(-r), jax.nn.softplus, lambda f: -jax.nn.softplus(f)),
+    "non_saturating": (lambda r: softplus(-r), softplus, lambda f: softplus(-f)),
+    "minimax": (lambda r: softplus(-r), softplus, lambda f: -softplus(f)),
     "hinge": (lambda r: jax.nn.relu(1 - r), lambda f: jax.nn.relu(1 + f), lambda f: -f),
     "wasserstein": (lambda r: -r, lambda f: f, lambda f: -f),
     "least_squares": (lambda r: jnp.square(r - 1) / 2, lambda f: jnp.square(f) / 2, lambda f: jnp.square(f - 1) / 2),

@@ -6,6 +6,7 @@ from jax.typing import ArrayLike
 
 from fdl.checks import DtypeError, ShapeError, describe, require_float, require_integer, require_mask, require_shape
 from fdl.losses.inputs import keep_only, masked, promote, require_pair
+from fdl.nn.activations.softplus import softplus
 
 
 def cross_entropy(
@@ -60,7 +61,7 @@ def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, where: ArrayL
 @jax.custom_jvp
 def _binary(x, t):
     # t softplus(-x) + (1 - t) softplus(x), which differ by x: with one logarithm, and no digit lost in either tail.
-    return jnp.log1p(jnp.exp(-jnp.abs(x))) + jnp.where(x > 0, (1 - t) * x, -t * x)
+    return softplus(-jnp.abs(x)) + jnp.where(x > 0, (1 - t) * x, -t * x)
 
 
 _binary.defjvps(

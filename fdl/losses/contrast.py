@@ -10,6 +10,7 @@ from fdl.losses.embedding import vectors
 from fdl.losses.inputs import promote
 from fdl.losses.reduction import log_sum
 from fdl.nn.activations.axiswise import unit
+from fdl.nn.activations.softplus import softplus
 
 
 def nt_xent(
@@ -85,7 +86,7 @@ def circle(
     far = log_sum(jnp.where(other, scale * weigh(cosine + margin) * (cosine - margin), -jnp.inf))
     near = log_sum(jnp.where(same, -scale * weigh(1 + margin - cosine) * (cosine - 1 + margin), -jnp.inf))
     both = ~jnp.isneginf(far + near)
-    return jnp.where(both, jax.nn.softplus(jnp.where(both, far + near, 0)), 0)
+    return jnp.where(both, softplus(jnp.where(both, far + near, 0)), 0)
 
 
 def large_margin_cosine(

@@ -9,6 +9,7 @@ from jax.typing import ArrayLike
 from fdl.checks import require_mask
 from fdl.losses.classification import pick, require_numbers
 from fdl.losses.inputs import keep_only, masked, promote, require_pair
+from fdl.nn.activations.softplus import softplus
 
 
 def focal_cross_entropy(
@@ -52,7 +53,7 @@ def binary_focal_cross_entropy(
     keep = require_mask(where, jnp.shape(logits))
     logits, targets = keep_only(keep, *promote(logits, targets))
     # -log p and -log(1 - p); the powers are taken of their exponentials, so that no base of 0 is differentiated
-    yes, no = jax.nn.softplus(-logits), jax.nn.softplus(logits)
+    yes, no = softplus(-logits), softplus(logits)
     one, other = (1, 1) if alpha is None else (alpha, 1 - alpha)
     loss = one * targets * jnp.exp(-gamma * no) * yes + other * (1 - targets) * jnp.exp(-gamma * yes) * no
     return masked(keep, loss)
@@ -81,7 +82,7 @@ def asymmetric_binary_cross_entropy(
     require_pair(logits, targets, "logits")
     keep = require_mask(where, jnp.shape(logits))
     logits, targets = keep_only(keep, *promote(logits, targets))
-    yes, no = jax.nn.softplus(-logits), jax.nn.softplus(logits)
+    yes, no = softplus(-logits), softplus(logits)
     if shift:
         rest = jax.nn.relu(jax.nn.sigmoid(logits) - shift)
         hard = rest > 0

@@ -7,6 +7,7 @@ from jax.typing import ArrayLike
 from fdl.checks import DtypeError, ShapeError, describe, require_float, require_mask, require_shape
 from fdl.losses.classification import pick, require_numbers
 from fdl.losses.inputs import keep_only, masked, promote, require_pair
+from fdl.nn.activations.softplus import softplus
 
 
 def zero_one(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
@@ -66,7 +67,7 @@ def margin_ranking(
 
 def soft_margin(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
     """log(1 + exp(-targets scores)) for targets -1 or 1, as floats: the logistic loss.  (shape), (shape) -> (shape)"""
-    return _masked(jax.nn.softplus(-_agreement(scores, targets, where)), where)
+    return _masked(softplus(-_agreement(scores, targets, where)), where)
 
 
 def exponential(scores: ArrayLike, targets: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:

@@ -11,6 +11,7 @@ from fdl.checks import ShapeError, require_float, require_shape
 from fdl.losses.classification import binary_cross_entropy, cross_entropy
 from fdl.losses.inputs import promote, require_pair
 from fdl.losses.regression import squared_error
+from fdl.nn.activations.softplus import softplus
 
 Output = Literal["linear", "sigmoid", "softmax"]
 Kind = Literal["squared_error", "binary_cross_entropy", "cross_entropy"]
@@ -70,7 +71,7 @@ def _log_sum_of_others(z: jax.Array) -> jax.Array:
 
 def _cross_entropy_of_sigmoids(z: jax.Array, t: ArrayLike) -> jax.Array:
     require_pair(z, t, "logits")
-    return jnp.sum(promote(t)[0] * jax.nn.softplus(-z), axis=-1)
+    return jnp.sum(promote(t)[0] * softplus(-z), axis=-1)
 
 
 _LOSSES: dict[tuple[str, str], Callable] = {

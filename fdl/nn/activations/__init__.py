@@ -22,19 +22,18 @@ from fdl.nn.activations.piecewise import (
     soft_shrink,
     threshold,
 )
+from fdl.nn.activations.softplus import log_sigmoid, softplus
 from fdl.nn.activations.standard import (
     elu,
     gelu,
     identity,
     leaky_relu,
     lecture_leaky_relu,
-    log_sigmoid,
     log_softmax,
     relu,
     sigmoid,
     silu,
     softmax,
-    softplus,
     tanh,
 )
 

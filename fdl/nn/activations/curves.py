@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fdl.nn.activations.standard import elu, softplus
+from fdl.nn.activations.softplus import softplus
+from fdl.nn.activations.standard import elu
 from fdl.tree import widen
 
 SELU_ALPHA = 1.6732632423543772

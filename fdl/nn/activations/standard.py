@@ -20,16 +20,6 @@ def sigmoid(x: ArrayLike) -> jax.Array:
     return jax.nn.sigmoid(x)
 
 
-def log_sigmoid(x: ArrayLike) -> jax.Array:
-    """log(sigmoid(x)), exact where the sigmoid itself would be 0 or 1."""
-    return jax.nn.log_sigmoid(x)
-
-
-def softplus(x: ArrayLike) -> jax.Array:
-    """log(1 + exp(x)), without overflow."""
-    return jax.nn.softplus(x)
-
-
 def tanh(x: ArrayLike) -> jax.Array:
     """Hyperbolic tangent, 2 sigmoid(2x) - 1."""
     return jnp.tanh(x)
