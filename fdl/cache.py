@@ -19,11 +19,14 @@ def keep_programs() -> None:
     """Keep compiled programs in the cache, so that the next start of the same run compiles nothing.
 
     `train.run` and `train.fit` call it; importing fdl does not.  It changes nothing where JAX was told a folder or told
-    to keep none (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE=0), nor where the folder cannot be made.
+    to keep none (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE=0), nor where the folder cannot be made, nor
+    on several CPU devices, see `fdl.cpu.unsaved`.
     Only the user can read and write it: what it holds is run.
     """
     config: Any = jax.config  # its options are made at run time, unseen by type checkers
     if config.jax_compilation_cache_dir is not None or not config.jax_enable_compilation_cache:
+        return
+    if jax.default_backend() == "cpu" and jax.device_count() > 1:
         return
     folder = cache_directory() / "programs"
     try:

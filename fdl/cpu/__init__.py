@@ -7,6 +7,6 @@ the third.  Layers and users know nothing of this; `jax.jit` compiles their prog
 
 from fdl.cpu.choice import wide_products_only
 from fdl.cpu.exchange import with_calls
-from fdl.cpu.unsaved import HELD, release
+from fdl.cpu.unsaved import HELD, release, unsaved
 
-__all__ = ["HELD", "release", "wide_products_only", "with_calls"]
+__all__ = ["HELD", "release", "unsaved", "wide_products_only", "with_calls"]

@@ -1,10 +1,13 @@
 """Programs that JAX must not write to its cache of compiled programs.
 
-XLA cannot write down a call of oneDNN, and breaks down where it tries.  So while such a program is being compiled, no
-program takes long enough to be worth a file.
+XLA cannot write down a call of oneDNN, and breaks down where it tries.  Of a program for several CPU devices it loses
+the order of the collectives: read again, its devices may wait for each other for ever.  So while such a program is
+being compiled, no program takes long enough to be worth a file.
 """
 
 import threading
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import jax
@@ -20,6 +23,17 @@ def hold() -> None:
         config: Any = jax.config
         BEFORE.seconds = config.jax_persistent_cache_min_compile_time_secs
         jax.config.update(LEAST_SECONDS, float("inf"))
+
+
+def unsaved(fn: Callable) -> Callable:
+    """fn, whose programs are not written where the thread that has them compiled then calls `release`."""
+
+    @wraps(fn)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        hold()
+        return fn(*args, **kwargs)
+
+    return traced
 
 
 def release() -> None:
