@@ -5,8 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.core import ShapedArray
-from jax.extend.core import Primitive
+from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.extend.mlir import ir
 from jax.interpreters import ad, batching, mlir
 
@@ -16,9 +15,9 @@ apart_p = Primitive("fdl_apart")
 def apart(function: Callable, *arrays: jax.Array) -> jax.Array:
     """function(*arrays), one array; in a program for a CPU as a call, see `as_call`, and else as if this were not here.
 
-    The function is hashable, and its derivatives are not apart.
+    Its derivatives are not apart.
     """
-    return apart_p.bind(*arrays, function=function)
+    return apart_p.bind(*arrays, jaxpr=jax.make_jaxpr(function)(*arrays))
 
 
 def as_call(function: Callable) -> Callable:
@@ -40,25 +39,21 @@ def as_call(function: Callable) -> Callable:
     return rule
 
 
-def _itself(*arrays: Any, function: Callable) -> Any:
-    return function(*arrays)
+def _itself(*arrays: Any, jaxpr: ClosedJaxpr) -> Any:
+    (out,) = jaxpr_as_fun(jaxpr)(*arrays)
+    return out
 
 
-def _type(*types, function):
-    out = jax.eval_shape(function, *types)
-    return ShapedArray(out.shape, out.dtype)
+def _differentiate(arrays, tangents, *, jaxpr):
+    return jax.jvp(partial(_itself, jaxpr=jaxpr), arrays, tuple(map(ad.instantiate_zeros, tangents)))
 
 
-def _differentiate(arrays, tangents, *, function):
-    return jax.jvp(function, arrays, tuple(map(ad.instantiate_zeros, tangents)))
+def _batch(arrays, axes, *, jaxpr):
+    return jax.vmap(partial(_itself, jaxpr=jaxpr), axes)(*arrays), 0
 
 
-def _batch(arrays, axes, *, function):
-    return jax.vmap(function, axes)(*arrays), 0
-
-
-apart_p.def_impl(jax.jit(apart_p.bind, static_argnames="function"))
-apart_p.def_abstract_eval(_type)
+apart_p.def_impl(_itself)
+apart_p.def_abstract_eval(lambda *types, jaxpr: jaxpr.out_avals[0])
 ad.primitive_jvps[apart_p] = _differentiate
 batching.primitive_batchers[apart_p] = _batch
 mlir.register_lowering(apart_p, mlir.lower_fun(_itself, multiple_results=False))

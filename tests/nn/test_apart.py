@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fdl import inspection
 from fdl.compile import on_cpu
 from fdl.nn.apart import apart
 
@@ -39,6 +40,10 @@ def plain(x):
 def test_it_is_the_only_call_of_the_program():
     calls = lambda function: len(re.findall(r"\bcall\(", jax.jit(function).lower(X).compile().as_text()))
     assert calls(around) == calls(plain) + 1
+
+
+def test_its_operations_are_counted():
+    assert inspection.flops(around, X).by_primitive == inspection.flops(plain, X).by_primitive
 
 
 @pytest.mark.parametrize("of", [jax.jit, jax.vmap, jax.jacfwd, jax.jacrev, lambda f: jax.hessian(lambda x: f(x).sum())])

@@ -107,7 +107,8 @@ def advance(state: State, cache: Room | None, x: jax.Array) -> tuple[jax.Array, 
     batch, length = cache
     require_shape(x, batch, None, ..., hint=f"the cache was made for a batch of {batch}")
     index = state["index"]
-    seen = 0 if isinstance(index, Tracer) else int(index.max())
+    with jax.ensure_compile_time_eval():  # known, a function that is being traced may hold it
+        seen = 0 if isinstance(index, Tracer) else int(index.max())
     if seen + time > length:
         raise ShapeError(f"the cache holds {length} positions, {seen} of them taken; {time} more do not fit")
     return index[:, None] + steps, state | {"index": index + time}

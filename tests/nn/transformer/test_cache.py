@@ -209,6 +209,18 @@ def test_what_does_not_fit_says_so():
         decoder.apply(params, empty, TOKENS[:1])
 
 
+def test_a_traced_function_may_hold_the_state():
+    params = params_of(SMALL)
+    decoder = nn.cached(SMALL, 2, 5)
+    _, state = jax.jit(decoder.apply)(params, empty_of(decoder), TOKENS[:, :4])
+    following = lambda tokens: decoder.apply(params, state, tokens)[0]
+    np.testing.assert_allclose(
+        jax.jit(following)(TOKENS[:, 4:5]), whole(SMALL, params, TOKENS[:, :5])[:, 4:], atol=1e-5
+    )
+    with pytest.raises(ShapeError, match="holds 5 positions, 4 of them taken; 2 more do not fit"):
+        jax.jit(following)(TOKENS[:, 4:])
+
+
 def test_what_cannot_be_cached_says_so():
     with pytest.raises(ValueError, match="attention that is not causal sees the future"):
         nn.cached(nn.serial(nn.attention(4, 2)), 1, 5)
