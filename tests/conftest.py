@@ -21,6 +21,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PAGE = Path(__file__).parent.parent / "docs" / "oracles.md"
+PASSED = Path(os.environ.get("FDL_PASSED", os.devnull))  # a list of tests that have passed, which are left out
 
 
 @pytest.fixture
@@ -49,12 +50,20 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(config, items):
-    """Who runs what: a file by one process; the laws of one layer too, which share programs.  For the page, oracles."""
+    """Who runs what: a file by one process; the laws of one layer too, which share programs.  For the page, oracles.
+
+    Files beside this one start programs of their own, and share none.
+    """
     if config.getoption("--oracles-page"):
         items[:] = [item for item in items if "agrees" in item.fixturenames]
+    if PASSED.is_file():
+        passed = set(PASSED.read_text().splitlines())
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+        items[:] = [item for item in items if item.nodeid not in passed]
     for item in items:
         case = item.name.rpartition("[")[2].rpartition("-")[2]
-        item.add_marker(pytest.mark.xdist_group(case if "laws" in item.path.parts else str(item.path)))
+        alone = item.name if item.path.parent == Path(__file__).parent else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(case if "laws" in item.path.parts else alone))
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -68,3 +77,11 @@ def pytest_terminal_summary(terminalreporter, config):
         records = [value for report in passed for name, value in report.user_properties if name == "oracle"]
         head = PAGE.read_text().partition("| what |")[0]
         PAGE.write_text(head + "\n".join(page_of(records)) + "\n")
+    if str(PASSED) != os.devnull and not hasattr(config, "workerinput"):
+        before = PASSED.read_text().splitlines() if PASSED.is_file() else []
+        if before:
+            terminalreporter.write_line(f"{len(before)} tests have passed before, in {PASSED}, and were left out")
+        after = [
+            report.nodeid.rpartition("@")[0] or report.nodeid for report in terminalreporter.stats.get("passed", [])
+        ]
+        PASSED.write_text("\n".join(before + after) + "\n")
