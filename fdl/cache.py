@@ -20,13 +20,13 @@ def keep_programs() -> None:
 
     `train.run` and `train.fit` call it; importing fdl does not.  It changes nothing where JAX was told a folder or told
     to keep none (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE=0), nor where the folder cannot be made, nor
-    on several CPU devices, see `fdl.cpu.unsaved`.
+    `on_several_cpus`.
     Only the user can read and write it: what it holds is run.
     """
     config: Any = jax.config  # its options are made at run time, unseen by type checkers
     if config.jax_compilation_cache_dir is not None or not config.jax_enable_compilation_cache:
         return
-    if jax.default_backend() == "cpu" and jax.device_count() > 1:
+    if on_several_cpus():
         return
     folder = cache_directory() / "programs"
     try:
@@ -37,6 +37,14 @@ def keep_programs() -> None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MOST_SECONDS)
+
+
+def on_several_cpus() -> bool:
+    """Whether programs are for several CPU devices, and not to be kept.
+
+    XLA reads such a program back without the order of its collectives; its devices may wait for each other for ever.
+    """
+    return jax.default_backend() == "cpu" and jax.device_count() > 1
 
 
 def _is_another_s(folder: Path) -> bool:

@@ -75,10 +75,7 @@ class Compiled:
         """What compiles the function from its first call on; inside of another program what that one compiles."""
         if get_opaque_trace_state() != _no_trace():
             return self._inner
-        fn = self._fn
-        if jax.default_backend() == "cpu":
-            fn = cpu.with_calls(fn)
-            fn = cpu.unsaved(fn) if jax.device_count() > 1 else fn
+        fn = cpu.unsaved(cpu.with_calls(self._fn)) if jax.default_backend() == "cpu" else self._fn
         self._outer = self._for(_counted(fn, self._traces), args, kwargs)
         return self._outer
 

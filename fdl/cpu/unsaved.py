@@ -1,8 +1,7 @@
 """Programs that JAX must not write to its cache of compiled programs.
 
-XLA cannot write down a call of oneDNN, and breaks down where it tries.  Of a program for several CPU devices it loses
-the order of the collectives: read again, its devices may wait for each other for ever.  So while such a program is
-being compiled, no program takes long enough to be worth a file.
+XLA cannot write down a call of oneDNN, and breaks down where it tries; those for several CPU devices it reads back
+wrongly.  So while such a program is being compiled, no program takes long enough to be worth a file.
 """
 
 import threading
@@ -11,6 +10,8 @@ from functools import wraps
 from typing import Any
 
 import jax
+
+from fdl.cache import on_several_cpus
 
 LEAST_SECONDS = "jax_persistent_cache_min_compile_time_secs"
 HELD, BEFORE = threading.Lock(), threading.local()  # BEFORE.seconds: what stood there, in the thread that holds
@@ -26,7 +27,9 @@ def hold() -> None:
 
 
 def unsaved(fn: Callable) -> Callable:
-    """fn, whose programs are not written where the thread that has them compiled then calls `release`."""
+    """fn, whose programs are not written where they are for several CPU devices, if `release` is called after each."""
+    if not on_several_cpus():
+        return fn
 
     @wraps(fn)
     def traced(*args: Any, **kwargs: Any) -> Any:

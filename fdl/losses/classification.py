@@ -55,20 +55,9 @@ def binary_cross_entropy(logits: ArrayLike, targets: ArrayLike, *, where: ArrayL
     logits, targets = promote(logits, targets)
     if keep is not None:
         logits, targets = jnp.where(keep, logits, 0), jnp.where(keep, targets, 0)
-    return masked(keep, _binary(logits, targets))
-
-
-@jax.custom_jvp
-def _binary(x, t):
-    # t softplus(-x) + (1 - t) softplus(x), which differ by x: with one logarithm, and no digit lost in either tail.
-    return softplus(-jnp.abs(x)) + jnp.where(x > 0, (1 - t) * x, -t * x)
-
-
-_binary.defjvps(
-    # Not sigmoid(x) - t, which cancels where the loss is small.
-    lambda tangent, loss, x, t: ((1 - t) * jax.nn.sigmoid(x) - t * jax.nn.sigmoid(-x)) * tangent,
-    lambda tangent, loss, x, t: -x * tangent,
-)
+    # Two terms, neither of which cancels: both tails keep their digits, and so do second derivatives at 0.
+    loss = targets * softplus(-logits) + (1 - targets) * softplus(logits)
+    return masked(keep, loss)
 
 
 def negative_log_likelihood(log_probs: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None) -> jax.Array:
