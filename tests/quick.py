@@ -2,7 +2,8 @@
 
 Most of the time of the suite would be that of XLA's optimizer.  So what tests compile, single operations included, is
 compiled in a fifth of the time and runs more slowly.  Compiled as for users is what `as_users` says: tests of bits, of
-memory, the page of oracles; and all in the programs that tests start.
+memory, the page of oracles, the README; and the programs that tests start, but for the pages of docs/ and those on many
+devices (`quickly`).
 """
 
 import subprocess
@@ -69,6 +70,11 @@ def jit_fully(f, **how):
     import jax
 
     return jax.jit(f, **how, compiler_options=full())
+
+
+def quickly() -> dict:
+    """What to add to the environment of a program that is to be compiled quickly, if its XLA takes the flags."""
+    return {"XLA_FLAGS": FLAGS} if full() else {}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Every Python block of the README and of docs/ runs, in order, as a reader would run it."""
+"""Every Python block of the README and of docs/ runs, in order, as a reader would run it (docs/ compiled quickly)."""
 
 import inspect
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fdl import losses, metrics, nn
-from tests.quick import STRICT
+from tests.quick import STRICT, quickly
 
 # The contract and what puts layers together compute nothing of their own: their oracle is the same model by hand.
 PUT_TOGETHER = {"layer", "pure", "function", "as_layer", "wire", "serial", "residual", "parallel", "repeat", "each"}
@@ -20,8 +20,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run(code, folder):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def run(code, folder, **environment):
+    environment |= os.environ | {"PYTHONPATH": str(ROOT)}
     script = folder / "page.py"
     script.write_text(code)
     done = subprocess.run(
@@ -41,7 +41,7 @@ def test_every_block_runs(page, tmp_path):
     if any("trackers.tensorboard(" in block for block in blocks):
         pytest.importorskip("tensorboardX")
     if blocks:
-        run("\n".join(blocks), tmp_path)
+        run("\n".join(blocks), tmp_path, **quickly() if page.parent.name == "docs" else {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

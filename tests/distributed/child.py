@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.quick import FLAGS, STRICT, full
+from tests.quick import STRICT, quickly
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = Path(__file__).parent / "programs"
@@ -19,11 +19,9 @@ def start(program, *arguments, devices=8, **environment):
     given["NPROC"] = (
         "64"  # XLA's threads: collectives of virtual devices wait in them, with few for each other for ever
     )
-    if full():  # this XLA takes the flags
-        given["XLA_FLAGS"] = FLAGS
     return subprocess.Popen(
         [sys.executable, *STRICT, str(PROGRAMS / f"{program}.py"), *map(str, arguments)],
-        env=os.environ | given | environment,
+        env=os.environ | quickly() | given | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

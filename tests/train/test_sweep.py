@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fdl import data, losses, nn, optim, train, tree
-from tests.quick import FLAGS, STRICT, full
+from tests.quick import STRICT, quickly
 
 ROOT = Path(__file__).parent.parent.parent
 RNG = np.random.default_rng(0)
@@ -150,9 +150,10 @@ def test_what_has_changed_is_trained_anew(tmp_path):
 def test_killed_twice_and_on_eight_devices_the_table_is_the_same():
     """A child, as those of this process have one device: see programs/sweeps.py."""
     given = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8", "NPROC": "64"}
-    given |= {"XLA_FLAGS": FLAGS} if full() else {}
     program = Path(__file__).parent / "programs" / "sweeps.py"
-    ran = subprocess.run([sys.executable, *STRICT, program], env=os.environ | given, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, *STRICT, program], env=os.environ | quickly() | given, capture_output=True, text=True
+    )
     assert ran.returncode == 0, ran.stderr[-4000:]
     found = json.loads(ran.stdout.splitlines()[-1])
     assert found["devices"] == 8
