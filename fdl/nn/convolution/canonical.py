@@ -20,6 +20,7 @@ from fdl.nn.pooling.cells import interleave, pad_space, taps
 from fdl.nn.pooling.window import positions
 
 MAX_TAPS = 64  # up to so many window positions are summed as shifted products when a group has one channel
+EXAMPLES, ROWS, SUMS = 4, 8, 1 << 20  # at most so many at a time, and bytes, in the kernel gradient of such groups
 CHUNK, CACHE = 16, 8 << 20  # examples at a time once a kernel gradient reads more bytes than this
 
 
@@ -165,17 +166,28 @@ def without_crops(x, padding) -> tuple[jax.Array, Sequence[tuple[int, int]]]:
 
 
 def _tap_sums(x, y, form: Form):
-    """One channel per group, summed example by example over the first axis of space, the rest at the end.
+    """One channel per group, summed over a few rows of a few examples at a time, the rest at the end.
 
-    XLA is slow at sums that leave only the channels, and fastest at those that leave whole rows.
+    XLA is slow at sums that leave only the channels, and fastest at those that leave whole rows.  So much at a time
+    stays in the cache, and threads share it.
     """
-    narrow = partial(jnp.sum, axis=0) if len(form.window) > 1 else lambda a: a
+    example = math.prod(form.window) * math.prod(y.shape[1:]) * y.dtype.itemsize // ROWS or 1  # bytes of its sums
+    examples = _divisor(len(y), range(1, 1 + min(EXAMPLES, SUMS // example)), other=1)
+    few = range(ROWS // 2, ROWS + 1) if example <= SUMS else range(0)
+    rows = _divisor(y.shape[1], few, other=y.shape[1])
+    narrow = lambda a: a.reshape(-1, rows, *a.shape[2:]).sum(1)
 
-    def add(sums, example):
-        x, y = example
-        seen = _seen(x[None], y.shape[-1], form.padding, form.window, form.stride, form.dilation)
-        return tuple(s + narrow(tap[0] * y) for s, tap in zip(sums, seen)), None
+    def add(sums, some):
+        x, y = some
+        seen = _seen(x, y.shape[-1], form.padding, form.window, form.stride, form.dilation)
+        return tuple(s + narrow(tap * y) for s, tap in zip(sums, seen)), None
 
+    x, y = (a.reshape(-1, examples, *a.shape[1:]) for a in (x, y))
     zero = (jnp.zeros_like(narrow(y[0])),) * math.prod(form.window)
     sums, _ = lax.scan(add, zero, (x, y))
     return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
+
+
+def _divisor(size: int, counts: range, other: int) -> int:
+    """The largest of the counts that divides the size, or else another."""
+    return next((count for count in reversed(counts) if size % count == 0), other)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fdl.checks import DtypeError, ShapeError
+from fdl.nn.convolution import canonical
 from fdl.nn.convolution.primitive import convolve
 from tests.nn.convolution import by_torch
 
@@ -116,11 +117,22 @@ def test_per_example_gradients():
 
 @pytest.mark.parametrize("channels", [(4, 8, 1), (4, 8, 4)], ids=["full", "depthwise"])
 def test_large_batch_is_summed_in_parts(channels, monkeypatch):
-    monkeypatch.setitem(convolve.__globals__, "CACHE", 0)
+    monkeypatch.setattr(canonical, "CACHE", 0)
     in_dim, out_dim, groups = channels
     with jax.enable_x64(True):
         case = ((5, 4), (3, 3), in_dim, out_dim, {"groups": groups})
         close(*(jax.grad(loss(f), argnums=1)(*arrays(case, batch=32)) for f in both(case)))
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["sums that are kept", "sums that are not"])
+@pytest.mark.parametrize("batch", [8, 6, 5])
+@pytest.mark.parametrize("space", [(16,), (10, 3), (13, 4), (8, 3, 2)], ids=str)
+def test_depthwise_sums_of_some_rows_of_some_examples(space, batch, small, monkeypatch):
+    if not small:
+        monkeypatch.setattr(canonical, "SUMS", 0)
+    with jax.enable_x64(True):
+        case = (space, (3,) * len(space), 2, 4, {"groups": 2, "stride": 1 if batch == 8 else 2})
+        close(*(jax.jit(jax.grad(loss(f), argnums=1))(*arrays(case, batch=batch)) for f in both(case)))
 
 
 def test_inside_loops_and_remat():
