@@ -7,8 +7,9 @@ have that form already: (batch, *space, dim) by (*window, dim, dim).
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from fdl.nn.pooling.cells import interleave, pad_space, taps
 from fdl.nn.pooling.window import positions
 
 MAX_TAPS = 64  # up to so many window positions are summed as shifted products when a group has one channel
-EXAMPLES, ROWS, SUMS = 4, 8, 1 << 20  # at most so many at a time, and bytes, in the kernel gradient of such groups
+ROWS, TOGETHER, VECTOR, SUMS = 8, 9, 16, 32 << 20  # rows and cells of one pass, channels it needs, bytes of its sums
 CHUNK, CACHE = 16, 8 << 20  # examples at a time once a kernel gradient reads more bytes than this
 
 
@@ -168,26 +169,31 @@ def without_crops(x, padding) -> tuple[jax.Array, Sequence[tuple[int, int]]]:
 def _tap_sums(x, y, form: Form):
     """One channel per group, summed over a few rows of a few examples at a time, the rest at the end.
 
-    XLA is slow at sums that leave only the channels, and fastest at those that leave whole rows.  So much at a time
-    stays in the cache, and threads share it.
+    XLA is slow at sums that leave only the channels, and fastest at those that leave whole rows of so few that it
+    writes them out: then it takes several cells of the window in one pass.
     """
-    example = math.prod(form.window) * math.prod(y.shape[1:]) * y.dtype.itemsize // ROWS or 1  # bytes of its sums
-    examples = _divisor(len(y), range(1, 1 + min(EXAMPLES, SUMS // example)), other=1)
-    few = range(ROWS // 2, ROWS + 1) if example <= SUMS else range(0)
-    rows = _divisor(y.shape[1], few, other=y.shape[1])
-    narrow = lambda a: a.reshape(-1, rows, *a.shape[2:]).sum(1)
+    examples = next((count for count in (2, 3, 5) if len(y) % count == 0), 1)
+    rows = next((count for count in range(ROWS, ROWS // 2 - 1, -1) if y.shape[1] % count == 0), y.shape[1])
+    if examples * math.prod(form.window) * math.prod(y.shape[1:]) * y.dtype.itemsize // rows > SUMS:
+        examples, rows = 1, y.shape[1]
+    written_out = max(form.stride) == 1 and rows <= ROWS and y.shape[-1] % VECTOR == 0
+    together = TOGETHER if written_out else 1
+    few = lambda a: a.reshape(a.shape[0] * a.shape[1] // rows, rows, *a.shape[2:])
 
     def add(sums, some):
         x, y = some
         seen = _seen(x, y.shape[-1], form.padding, form.window, form.stride, form.dilation)
-        return tuple(s + narrow(tap * y) for s, tap in zip(sums, seen)), None
+        return tuple(map(jnp.add, sums, _sums([few(tap * y) for tap in seen], together))), None
 
-    x, y = (a.reshape(-1, examples, *a.shape[1:]) for a in (x, y))
-    zero = (jnp.zeros_like(narrow(y[0])),) * math.prod(form.window)
+    x, y = (a.reshape(len(a) // examples, examples, *a.shape[1:]) for a in (x, y))
+    zero = (jnp.zeros_like(few(y[0])[:, 0]),) * math.prod(form.window)
     sums, _ = lax.scan(add, zero, (x, y))
     return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
 
 
-def _divisor(size: int, counts: range, other: int) -> int:
-    """The largest of the counts that divides the size, or else another."""
-    return next((count for count in reversed(counts) if size % count == 0), other)
+def _sums(arrays, together: int):
+    """Each of the arrays summed over its second axis, so many of them in one pass."""
+    add = lambda a, b: tuple(map(operator.add, a, b))
+    for start in range(0, len(arrays), together):
+        some = tuple(arrays[start : start + together])
+        yield from lax.reduce(some, (some[0].dtype.type(0),) * len(some), add, (1,))
