@@ -172,10 +172,7 @@ def _tap_sums(x, y, form: Form):
     XLA is slow at sums that leave only the channels, and fastest at those that leave whole rows of so few that it
     writes them out: then it takes several cells of the window in one pass.
     """
-    examples = next((count for count in (2, 3, 5) if len(y) % count == 0), 1)
-    rows = next((count for count in range(ROWS, ROWS // 2 - 1, -1) if y.shape[1] % count == 0), y.shape[1])
-    if examples * math.prod(form.window) * math.prod(y.shape[1:]) * y.dtype.itemsize // rows > SUMS:
-        examples, rows = 1, y.shape[1]
+    examples, rows = _at_a_time(y, math.prod(form.window))
     written_out = max(form.stride) == 1 and rows <= ROWS and y.shape[-1] % VECTOR == 0
     together = TOGETHER if written_out else 1
     few = lambda a: a.reshape(a.shape[0] * a.shape[1] // rows, rows, *a.shape[2:])
@@ -189,6 +186,15 @@ def _tap_sums(x, y, form: Form):
     zero = (jnp.zeros_like(few(y[0])[:, 0]),) * math.prod(form.window)
     sums, _ = lax.scan(add, zero, (x, y))
     return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
+
+
+def _at_a_time(y, cells: int) -> tuple[int, int]:
+    """How many examples and rows; with one example both sides' rows would often lie a power of two apart, in the way
+    of each other in the cache."""
+    examples = next((count for count in (2, 3, 5) if y.shape[0] % count == 0), 1)
+    rows = next((count for count in range(ROWS, ROWS // 2 - 1, -1) if y.shape[1] % count == 0), y.shape[1])
+    sums = examples * cells * math.prod(y.shape[1:]) * y.dtype.itemsize // rows
+    return (examples, rows) if sums <= SUMS else (1, y.shape[1])
 
 
 def _sums(arrays, together: int):
