@@ -21,7 +21,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def run(code, folder, **environment):
-    environment |= os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | environment | {"PYTHONPATH": str(ROOT)}
     script = folder / "page.py"
     script.write_text(code)
     done = subprocess.run(

@@ -14,11 +14,10 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 
 def start(program, *arguments, devices=8, **environment):
-    """The process of a program in programs/, with so many CPU devices."""
+    """The process of a program in programs/, or of one elsewhere, with so many CPU devices."""
     given = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)}
-    given["NPROC"] = (
-        "64"  # XLA's threads: collectives of virtual devices wait in them, with few for each other for ever
-    )
+    # XLA's threads: collectives of virtual devices wait in them, with few for each other for ever.
+    given["NPROC"] = "64"
     return subprocess.Popen(
         [sys.executable, *STRICT, str(PROGRAMS / f"{program}.py"), *map(str, arguments)],
         env=os.environ | quickly() | given | environment,

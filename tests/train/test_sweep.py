@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -13,9 +10,8 @@ import numpy as np
 import pytest
 
 from fdl import data, losses, nn, optim, train, tree
-from tests.quick import STRICT, quickly
+from tests.distributed.child import report, start
 
-ROOT = Path(__file__).parent.parent.parent
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((48, 3)).astype("f")
 EXAMPLES = {"x": X, "label": (X[:, 0] > X[:, 1]).astype(np.int32)}
@@ -149,13 +145,7 @@ def test_what_has_changed_is_trained_anew(tmp_path):
 
 def test_killed_twice_and_on_eight_devices_the_table_is_the_same():
     """A child, as those of this process have one device: see programs/sweeps.py."""
-    given = {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8", "NPROC": "64"}
-    program = Path(__file__).parent / "programs" / "sweeps.py"
-    ran = subprocess.run(
-        [sys.executable, *STRICT, program], env=os.environ | quickly() | given, capture_output=True, text=True
-    )
-    assert ran.returncode == 0, ran.stderr[-4000:]
-    found = json.loads(ran.stdout.splitlines()[-1])
+    found = report(start(Path(__file__).parent / "programs" / "sweeps"))
     assert found["devices"] == 8
     assert found["exact"] == found["exact on one"]
     assert found["cut"] == found["whole"]

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fdl.nn.channels import largest_divisor
 from fdl.nn.convolution.eigen import neighbours, shaped
 from fdl.nn.pooling.cells import interleave, pad_space, taps
 from fdl.nn.pooling.window import positions
@@ -172,15 +173,13 @@ def _tap_sums(x, y, form: Form):
     XLA is slow at sums that leave only the channels, and fastest at those that leave whole rows of so few that it
     writes them out: then it takes several cells of the window in one pass.
     """
-    examples, rows = _at_a_time(y, math.prod(form.window))
-    written_out = max(form.stride) == 1 and rows <= ROWS and y.shape[-1] % VECTOR == 0
-    together = TOGETHER if written_out else 1
+    examples, rows, cells = _at_a_time(y, form)
     few = lambda a: a.reshape(a.shape[0] * a.shape[1] // rows, rows, *a.shape[2:])
 
     def add(sums, some):
         x, y = some
         seen = _seen(x, y.shape[-1], form.padding, form.window, form.stride, form.dilation)
-        return tuple(map(jnp.add, sums, _sums([few(tap * y) for tap in seen], together))), None
+        return tuple(map(jnp.add, sums, _sums([few(tap * y) for tap in seen], cells))), None
 
     x, y = (a.reshape(len(a) // examples, examples, *a.shape[1:]) for a in (x, y))
     zero = (jnp.zeros_like(few(y[0])[:, 0]),) * math.prod(form.window)
@@ -188,13 +187,18 @@ def _tap_sums(x, y, form: Form):
     return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
 
 
-def _at_a_time(y, cells: int) -> tuple[int, int]:
-    """How many examples and rows; with one example both sides' rows would often lie a power of two apart, in the way
-    of each other in the cache."""
+def _at_a_time(y, form: Form) -> tuple[int, int, int]:
+    """How many examples, rows and cells of the window.
+
+    With one example both sides' rows would often lie a power of two apart, in the way of each other in the cache.
+    """
     examples = next((count for count in (2, 3, 5) if y.shape[0] % count == 0), 1)
-    rows = next((count for count in range(ROWS, ROWS // 2 - 1, -1) if y.shape[1] % count == 0), y.shape[1])
-    sums = examples * cells * math.prod(y.shape[1:]) * y.dtype.itemsize // rows
-    return (examples, rows) if sums <= SUMS else (1, y.shape[1])
+    rows = largest_divisor(y.shape[1], ROWS)
+    rows = rows if rows >= ROWS // 2 else y.shape[1]
+    if examples * math.prod(form.window) * math.prod(y.shape[1:]) * y.dtype.itemsize // rows > SUMS:
+        examples, rows = 1, y.shape[1]
+    written_out = max(form.stride) == 1 and rows <= ROWS and y.shape[-1] % VECTOR == 0
+    return examples, rows, TOGETHER if written_out else 1
 
 
 def _sums(arrays, together: int):
