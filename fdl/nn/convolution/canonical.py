@@ -181,8 +181,8 @@ def _tap_sums(x, y, form: Form):
         seen = _seen(x, y.shape[-1], form.padding, form.window, form.stride, form.dilation)
         return tuple(map(jnp.add, sums, _sums([few(tap * y) for tap in seen], cells))), None
 
+    zero = (jnp.zeros((examples * y.shape[1] // rows, *y.shape[2:]), y.dtype),) * math.prod(form.window)
     x, y = (a.reshape(len(a) // examples, examples, *a.shape[1:]) for a in (x, y))
-    zero = (jnp.zeros_like(few(y[0])[:, 0]),) * math.prod(form.window)
     sums, _ = lax.scan(add, zero, (x, y))
     return jnp.stack([s.sum(range(s.ndim - 1)) for s in sums]).reshape(*form.window, 1, y.shape[-1])
 

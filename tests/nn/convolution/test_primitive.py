@@ -136,6 +136,13 @@ def test_depthwise_sums_of_some_rows_of_some_examples(space, batch, stride, chan
         close(*(jax.jit(jax.grad(loss(f), argnums=1))(*arrays(case, batch=batch)) for f in both(case)))
 
 
+def test_a_depthwise_kernel_has_a_gradient_of_no_examples():
+    with jax.enable_x64(True):
+        x, kernel = arrays(((8, 8), (3, 3), 4, 4, {"groups": 4}), batch=0)
+        f = partial(convolve, groups=4)
+        close(jax.grad(loss(f), argnums=1)(x, kernel), jnp.zeros_like(kernel))
+
+
 def test_inside_loops_and_remat():
     with jax.enable_x64(True):
         x, kernel = arrays(((5, 5), (3, 3), 3, 3, {}))
