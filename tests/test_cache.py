@@ -19,7 +19,7 @@ assert not counted or not any("cache_misses" in name for name in counted), count
 """
 RUN = """
 def loss_fn(params, state, batch, key):
-    for i in range(40):  # long enough to compile that it is worth a file
+    for i in range(20):  # long enough to compile that it is worth a file
         batch = jnp.tanh(params["w"] @ batch + jnp.sin(batch[::-1] * i))
     return jnp.sum(batch), (state, {})
 step = train.make_train_step(loss_fn, optim.adam(0.1))
