@@ -1,5 +1,6 @@
 """Strict JAX for every test: no silent promotion of types or ranks; warnings are errors (see pyproject.toml)."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -64,6 +65,13 @@ def pytest_collection_modifyitems(config, items):
         case = item.name.rpartition("[")[2].rpartition("-")[2]
         alone = item.name if item.path.parent == Path(__file__).parent else str(item.path)
         item.add_marker(pytest.mark.xdist_group(case if "laws" in item.path.parts else alone))
+
+
+def pytest_collection_finish():
+    """What is imported stays, and a trace makes many objects: cycles are looked for more rarely, 5 % of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_terminal_summary(terminalreporter, config):
