@@ -22,6 +22,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PAGE = Path(__file__).parent.parent / "docs" / "oracles.md"
+LONG = (Path(__file__).parent.name, "train", "distributed")  # folders of tests that start programs
 PASSED = Path(os.environ.get("FDL_PASSED", os.devnull))  # a list of tests that have passed, which are left out
 
 
@@ -53,8 +54,10 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Who runs what: a file by one process; the laws of one layer too, which share programs.  For the page, oracles.
 
-    Files beside this one start programs of their own, and share none.
+    Files beside this one start programs of their own, and share none.  What takes longest comes first, so that no
+    process is left with it at the end while the other has nothing to do.
     """
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
     if config.getoption("--oracles-page"):
         items[:] = [item for item in items if "agrees" in item.fixturenames]
     if PASSED.is_file():
