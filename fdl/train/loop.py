@@ -1,8 +1,8 @@
 """training = fold(step, state, batches): many steps per dispatch, with the same bits wherever the data lies."""
 
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -50,8 +50,9 @@ def run(
     """
     rows: list[dict[str, np.ndarray]] = []
     after = state
-    for after, metrics in dispatches(step, state, batches, steps, resident=resident):  # noqa: B007
-        rows.append(metrics)
+    with closing(dispatches(step, state, batches, steps, resident=resident)) as parts:
+        for after, metrics in parts:  # noqa: B007
+            rows.append(metrics)
     log = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]} if rows else {}
     if SKIPPED in log and log[SKIPPED].all():
         raise NonFiniteError(int(after.step), {SKIPPED: float(steps)})
@@ -60,15 +61,18 @@ def run(
 
 def dispatches(
     step: Step, state: Any, batches: Batches | Callable[[int], Any], steps: int, *, resident: bool | None = None
-) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
-    """The same run, dispatch by dispatch: yields the state so far and the metrics of the steps since the last."""
+) -> Generator[tuple[Any, dict[str, np.ndarray]], None, None]:
+    """The same run, dispatch by dispatch: yields the state so far and the metrics of the steps since the last.
+
+    To be closed by who leaves early: an exception that is kept holds what was running, and a thread with it.
+    """
     keep_programs()
     if resident is None:
         resident = isinstance(batches, Batches) and nbytes(batches.examples) <= RESIDENT_BYTES
     if not resident:
         sources = _stacks(batches, state, steps)
     elif isinstance(batches, Batches):
-        sources = itertools.repeat((to_device(batches), step.length))
+        sources = _resident(to_device(batches), step.length)
     else:
         raise TypeError("only data.Batches can be resident; leave resident out to draw batches on the host")
     first, done = int(state.step), 0
@@ -76,20 +80,26 @@ def dispatches(
         raise ValueError(
             f"a run takes at most {LARGEST:,} steps in all, got {first + steps:,}: its counter would overflow"
         )
-    while done < steps:
-        source, most = next(sources)
-        count = min(steps - done, most, step.pace) if resident else min(steps - done, most)
-        start = time.perf_counter()
-        state, log = step.many(state, source, count)
-        metrics = {name: np.asarray(rows)[:count] for name, rows in log.items()}
-        fitting = int(count * SECONDS_PER_DISPATCH / (time.perf_counter() - start))
-        step.pace = greatest(min(max(fitting, 1), 8 * step.pace, step.length))  # all processes must dispatch alike
-        _require_finite(first + done, metrics)
-        done += count
-        yield state, metrics
+    with closing(sources):
+        while done < steps:
+            source, most = next(sources)
+            count = min(steps - done, most, step.pace) if resident else min(steps - done, most)
+            start = time.perf_counter()
+            state, log = step.many(state, source, count)
+            metrics = {name: np.asarray(rows)[:count] for name, rows in log.items()}
+            fitting = int(count * SECONDS_PER_DISPATCH / (time.perf_counter() - start))
+            step.pace = greatest(min(max(fitting, 1), 8 * step.pace, step.length))  # all processes must dispatch alike
+            _require_finite(first + done, metrics)
+            done += count
+            yield state, metrics
 
 
-def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Iterator[tuple[Any, int]]:
+def _resident(source: Any, most: int) -> Generator[tuple[Any, int], None, None]:
+    while True:
+        yield source, most
+
+
+def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Generator[tuple[Any, int], None, None]:
     """(stack of STACKED batches on the device, how many of them count), made ahead by a background thread."""
     first = int(state.step)
 
@@ -100,8 +110,9 @@ def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Iterator[t
         return jax.tree.map(_stacked, *drawn)
 
     starts = range(first, first + steps, STACKED)
-    for stack in prefetch(stack_from, starts):
-        yield stack, STACKED
+    with closing(prefetch(stack_from, starts)) as stacks:
+        for stack in stacks:
+            yield stack, STACKED
 
 
 def _stacked(*leaves: Any) -> Any:

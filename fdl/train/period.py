@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,11 +53,12 @@ def advance(
 ) -> tuple[Any, Period]:
     """The state `count` steps later and the period with them; less where after_dispatch() says to stop."""
     start = time.perf_counter()
-    for state, metrics in dispatches(step, state, batches, count):  # noqa: B020  the state is what is folded
-        now = time.perf_counter()
-        period, start = period.plus(metrics, now - start), now
-        if int(period.sums.get(SKIPPED, 0)) < period.steps:
-            progress.live(period.row(int(state.step), batches))
-        if after_dispatch():
-            break
+    with closing(dispatches(step, state, batches, count)) as parts:
+        for state, metrics in parts:
+            now = time.perf_counter()
+            period, start = period.plus(metrics, now - start), now
+            if int(period.sums.get(SKIPPED, 0)) < period.steps:
+                progress.live(period.row(int(state.step), batches))
+            if after_dispatch():
+                break
     return state, period

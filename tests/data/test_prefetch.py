@@ -10,16 +10,19 @@ import pytest
 from fdl.data import prefetch
 
 
-def _threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("fdl-prefetch")]
+@pytest.fixture
+def threads():
+    """The threads of prefetching that were not there before the test."""
+    before = set(threading.enumerate())
+    return lambda: {thread for thread in threading.enumerate() if thread.name.startswith("fdl-prefetch")} - before
 
 
 @pytest.mark.parametrize("depth", [1, 2, 50])
-def test_order_is_kept_and_the_thread_ends(depth):
+def test_order_is_kept_and_the_thread_ends(threads, depth):
     found = list(prefetch(lambda step: {"x": np.full(3, step, np.int32)}, range(20), depth))
     assert [int(batch["x"][0]) for batch in found] == list(range(20))
     assert all(isinstance(batch["x"], jax.Array) for batch in found)
-    assert not _threads()
+    assert not threads()
     assert list(prefetch(np.int32, [], depth)) == []
 
 
@@ -44,7 +47,7 @@ def test_work_is_done_in_another_thread():
     assert names.pop().startswith("fdl-prefetch")
 
 
-def test_an_exception_is_raised_when_its_batch_is_due():
+def test_an_exception_is_raised_when_its_batch_is_due(threads):
     def batch_of(step):
         if step == 3:
             raise KeyError("row 3 is damaged")
@@ -54,22 +57,22 @@ def test_an_exception_is_raised_when_its_batch_is_due():
     assert [int(next(ahead)) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError, match="row 3 is damaged"):
         next(ahead)
-    assert not _threads()
+    assert not threads()
 
 
 @pytest.mark.parametrize("leave", ["close", "collect", "break"])
-def test_the_thread_ends_when_the_consumer_stops_early(leave):
+def test_the_thread_ends_when_the_consumer_stops_early(threads, leave):
     ahead = prefetch(np.int32, iter(range(10**9)))
-    assert not _threads()
+    assert not threads()
     assert int(next(ahead)) == 0
-    assert _threads()
+    assert threads()
     if leave == "close":
         ahead.close()
     elif leave == "break":
         for _ in ahead:
             break
     del ahead
-    assert not _threads()
+    assert not threads()
 
 
 def test_depth_must_be_positive_and_fails_at_the_call():

@@ -1,6 +1,7 @@
 """Runs: the same bits wherever the data lies and wherever the run is cut."""
 
 import dataclasses
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +105,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
         with pytest.raises(train.NonFiniteError, match=f"not finite at step {first}: loss nan") as caught:
             train.run(step, make()[1], order, 12, resident=resident)
         assert caught.value.step == first
+
+
+def test_no_thread_is_left_while_the_error_that_ended_a_run_is_held():
+    examples = EXAMPLES | {"x": np.full_like(EXAMPLES["x"], np.nan)}
+    step, state = make()
+    before = set(threading.enumerate())
+    with pytest.raises(train.NonFiniteError) as caught:
+        train.run(step, state, data.shuffled(examples, batch=8, seed=5), 400, resident=False)
+    assert caught.value.step == 0
+    assert set(threading.enumerate()) == before
 
 
 def test_no_steps_change_nothing():
