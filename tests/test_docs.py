@@ -16,7 +16,7 @@ from tests.quick import STRICT, quickly
 PUT_TOGETHER = {"layer", "pure", "function", "as_layer", "wire", "serial", "residual", "parallel", "repeat", "each"}
 PUT_TOGETHER |= {"remat", "rewire", "initializer", "cell", "make_cell", "metric"}
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "speed").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
