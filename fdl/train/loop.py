@@ -1,5 +1,6 @@
 """training = fold(step, state, batches): many steps per dispatch, with the same bits wherever the data lies."""
 
+import itertools
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -72,7 +73,8 @@ def dispatches(
     if not resident:
         sources = _stacks(batches, state, steps)
     elif isinstance(batches, Batches):
-        sources = _resident(to_device(batches), step.length)
+        examples = to_device(batches)
+        sources = (examples for _ in itertools.count())
     else:
         raise TypeError("only data.Batches can be resident; leave resident out to draw batches on the host")
     first, done = int(state.step), 0
@@ -82,8 +84,8 @@ def dispatches(
         )
     with closing(sources):
         while done < steps:
-            source, most = next(sources)
-            count = min(steps - done, most, step.pace) if resident else min(steps - done, most)
+            count = min(steps - done, step.length, step.pace) if resident else min(steps - done, STACKED)
+            source = next(sources)
             start = time.perf_counter()
             state, log = step.many(state, source, count)
             metrics = {name: np.asarray(rows)[:count] for name, rows in log.items()}
@@ -94,13 +96,8 @@ def dispatches(
             yield state, metrics
 
 
-def _resident(source: Any, most: int) -> Generator[tuple[Any, int], None, None]:
-    while True:
-        yield source, most
-
-
-def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Generator[tuple[Any, int], None, None]:
-    """(stack of STACKED batches on the device, how many of them count), made ahead by a background thread."""
+def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Generator[Any, None, None]:
+    """Stacks of STACKED batches on the device, made ahead by a background thread; the last is filled up."""
     first = int(state.step)
 
     def stack_from(start: int) -> Any:
@@ -109,10 +106,7 @@ def _stacks(batches: Callable[[int], Any], state: Any, steps: int) -> Generator[
         drawn += drawn[-1:] * (STACKED - real)
         return jax.tree.map(_stacked, *drawn)
 
-    starts = range(first, first + steps, STACKED)
-    with closing(prefetch(stack_from, starts)) as stacks:
-        for stack in stacks:
-            yield stack, STACKED
+    return prefetch(stack_from, range(first, first + steps, STACKED))
 
 
 def _stacked(*leaves: Any) -> Any:
