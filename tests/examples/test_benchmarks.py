@@ -187,3 +187,18 @@ def test_every_workload_has_a_file_for_fdl_and_for_each_peer():
     for name, workload in WORKLOADS.items():
         for peer in ("fdl", *workload.peers):
             assert (folder / workload.folder / f"{peer.partition('.')[0]}_.py").exists(), (name, peer)
+
+
+@pytest.mark.parametrize(("machine", "folder"), [("Intel Xeon", report.RESULTS), ("AMD EPYC", report.RESULTS / "zen4")])
+def test_the_page_of_speed_shows_the_stored_ratios(machine, folder):
+    table = (ROOT / "docs" / "speed.md").read_text().partition(f"| {machine} | PyTorch |")[2].partition("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    shown = [row[1:3] for row in rows] + [row[4:6] for row in rows]
+    speeds = []
+    for result in report.read(folder):
+        ratios = {True: [], False: []}
+        for peer, found in result["ratios"].items():
+            ratios[peer.startswith("torch")].append(found["median"])
+        speeds.append([1 / max(ratios[True]), 1 / max(ratios[False])])
+    speeds.append(np.exp(np.mean(np.log(speeds), axis=0)))
+    assert shown == [[f"{speed:.2f}" for speed in row] for row in speeds]
